@@ -1,0 +1,30 @@
+"""The book's own Sphinx extension: everything between the sources and the site and notebooks.
+
+`fingerprint` reruns a page when what it depends on changed, `numbers` quotes measured numbers in prose,
+`ledger` lists claims, `errata` the lectures' mistakes, `pages` adds launch buttons and times, `widgets`
+keeps widgets alive without a kernel, `accessibility` mends the theme, and `notebooks` writes the notebooks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from coursebook import (
+    accessibility,
+    errata,
+    fingerprint,
+    ledger,
+    notebooks,
+    numbers,
+    pages,
+    widgets,
+)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Set up every part of the extension."""
+    for part in (accessibility, errata, fingerprint, ledger, notebooks, numbers, pages, widgets):
+        part.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,105 @@
+"""What every page shows of itself: minutes to read and to run, and where to open its notebook."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from coursebook.address import binder_url, colab_url
+
+WORDS_A_MINUTE = 120  # of mathematics
+FENCED = re.compile(r"^```\{code-cell\}.*?^```$", re.MULTILINE | re.DOTALL)
+BUDGETS = {"a few seconds": 10, "under a minute": 60}
+
+
+def minutes_to_read(source: str) -> int:
+    """Minutes to read a page's prose, code cells apart, to the next five."""
+    words = len(FENCED.sub("", source).split())
+    return max(5, 5 * math.ceil(words / WORDS_A_MINUTE / 5))
+
+
+class PageInfoDirective(SphinxDirective):
+    """`{page-info}`: one line on the time that the page takes.
+
+    The option `run` names one of `BUDGETS`; a test holds the page to it.
+    """
+
+    option_spec = {"run": lambda text: directives.choice(text, tuple(BUDGETS))}
+
+    def run(self) -> list[nodes.Node]:
+        source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
+        text = f"About {minutes_to_read(source)} minutes to read"
+        if "run" in self.options:
+            text += f" · {self.options['run']} to run on two CPU cores"
+            _budgets(self.env)[self.env.docname] = self.options["run"]
+        return [nodes.paragraph("", "", nodes.emphasis("", text), classes=["page-info"])]
+
+
+def _budgets(env: Any) -> dict[str, str]:
+    if not hasattr(env, "coursebook_budgets"):
+        env.coursebook_budgets = {}
+    budgets: dict[str, str] = env.coursebook_budgets
+    return budgets
+
+
+def write_times(app: Sphinx, error: Exception | None) -> None:
+    """Write what the execution of each page took, and its budget, for the tests."""
+    if error is not None or app.builder.name != "html":
+        return
+    data = NbMetadataCollector.get_doc_data(app.env)
+    times = {
+        docname: {
+            "seconds": data[docname]["exec_data"]["runtime"],
+            "budget": BUDGETS[budget],
+        }
+        for docname, budget in sorted(_budgets(app.env).items())
+        if docname in app.env.found_docs and "exec_data" in data.get(docname, {})
+    }
+    Path(app.outdir).with_name("times.json").write_text(json.dumps(times, indent=1))
+
+
+def add_launch_buttons(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Point the launch buttons at the student notebook, which Colab and Binder can open."""
+    if doctree is None or not list(doctree.findall(lambda n: "cell_index" in getattr(n, "attributes", {}))):
+        return
+    notebook = context["pathto"](f"{page.removeprefix('book/')}.ipynb", 1)
+    buttons = [
+        _button("Colab", colab_url(app.config, page), "fas fa-play", "Open in Google Colab"),
+        _button("Binder", binder_url(app.config, page), "fas fa-flask", "Open on Binder (slow start)"),
+        _button("Notebook", notebook, "fas fa-download", "Download the notebook"),
+    ]
+    context["header_buttons"].insert(
+        0,
+        {
+            "type": "group",
+            "tooltip": "Run this page",
+            "icon": "fas fa-rocket",
+            "buttons": buttons,
+            "label": "launch-buttons",
+        },
+    )
+
+
+def _button(text: str, url: str, icon: str, tooltip: str) -> dict[str, str]:
+    label = f"launch-{text.lower()}"
+    return {
+        "type": "link", "text": text, "url": url, "icon": icon, "tooltip": tooltip, "label": label,
+    }  # fmt: skip
+
+
+def setup(app: Sphinx) -> None:
+    """Register directive and events."""
+    app.add_directive("page-info", PageInfoDirective)
+    app.connect("html-page-context", add_launch_buttons, priority=900)
+    app.connect("build-finished", write_times)

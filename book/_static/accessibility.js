@@ -1,0 +1,31 @@
+// Mends the theme's controls, and lets formulas scroll that are wider than a phone.
+
+// Names must say what is seen (WCAG 2.5.3), or those who speak to their browser have to guess.
+for (const button of document.querySelectorAll(".search-button-field"))
+  button.removeAttribute("aria-label");
+for (const icon of document.querySelectorAll(".theme-switch-button .theme-switch")) {
+  for (const name of ["title", "role", "aria-labelledby"]) icon.removeAttribute(name);
+  icon.querySelector("title")?.remove();
+  icon.setAttribute("aria-hidden", "true");
+}
+
+// An arrow that opens a part of the contents is named after it.
+for (const summary of document.querySelectorAll("li.has-children > details > summary")) {
+  const part = summary.parentElement.parentElement.querySelector("a");
+  summary.setAttribute("aria-label", `Pages of ${part.textContent.trim()}`);
+}
+
+// A formula in a line of text cannot be broken, and the theme cuts off what is too long. Such
+// formulas become boxes that scroll; the others do not, for a box leaves the text's baseline.
+const article = document.querySelector("article");
+const right = (node) => node.getBoundingClientRect().right;
+const cut = (formula) => [...formula.children].some((part) => right(part) > right(formula) + 1);
+
+function markWideFormulas() {
+  const formulas = [...article.querySelectorAll("span.math")];
+  for (const formula of formulas) formula.classList.remove("math-wide");
+  const wide = formulas.filter(cut);
+  for (const formula of wide) formula.classList.add("math-wide");
+}
+
+if (article) new ResizeObserver(() => requestAnimationFrame(markWideFormulas)).observe(article);

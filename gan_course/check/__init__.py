@@ -1,0 +1,154 @@
+"""Exercise checks that answer back.
+
+``check("game-value", value)`` tests *properties* of an answer, so that any valid method passes, and
+answers a known misconception with its hint. It prints one line and never raises on a wrong answer; under
+nbgrader it raises, so that an exercise left blank earns nothing.
+
+The checks of a page stand in the module named after the page: a label is the page's name, a dash and
+the exercise's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Exercise", "WrongAnswer", "check", "exercise", "exercises", "expect", "numbers"]
+
+
+class WrongAnswer(Exception):
+    """An answer that does not pass; the message is the hint."""
+
+
+class NotAttempted(Exception):
+    """The stub is still there."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A checked exercise.
+
+    Attributes
+    ----------
+    test
+        Raises :class:`WrongAnswer` with a hint unless the answer passes.
+    praise
+        What a correct answer is told.
+    wrong
+        Answers that must fail, each with words that its hint must hold: the test of the test.
+    """
+
+    label: str
+    test: Callable[[Any], None]
+    praise: str
+    wrong: Sequence[tuple[Any, str]]
+
+
+_registry: dict[str, Exercise] = {}
+
+
+def exercise(
+    label: str, *, praise: str, wrong: Sequence[tuple[Any, str]]
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Register a function as the test of an exercise."""
+
+    def register(test: Callable[[Any], None]) -> Callable[[Any], None]:
+        if label in _registry:
+            raise ValueError(f"label is {label!r}, which another exercise has")
+        _registry[label] = Exercise(label, test, praise, wrong)
+        return test
+
+    return register
+
+
+def exercises() -> dict[str, Exercise]:
+    """All exercises of the book, by label."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return dict(_registry)
+
+
+def check(label: str, answer: Any) -> None:
+    """Check an answer and print one line: correct, not attempted yet, or not yet with a hint.
+
+    Parameters
+    ----------
+    label
+        The exercise, as its text names it.
+    answer
+        The student's function, value or widget.
+
+    Raises
+    ------
+    ValueError
+        If no exercise has this label; the message lists the nearest ones.
+    AssertionError
+        Only under nbgrader (``NBGRADER_EXECUTION`` is set): the answer is not correct.
+    """
+    passed, message = judge(label, answer)
+    print(f"{label}: {message}")
+    if not passed and "NBGRADER_EXECUTION" in os.environ:
+        raise AssertionError(f"{label}: {message}")
+
+
+def judge(label: str, answer: Any) -> tuple[bool, str]:
+    """Whether an answer passes, and what the student is told."""
+    found = _find(label)
+    try:
+        _attempted(answer)
+        with np.errstate(all="ignore"):
+            found.test(answer)
+    except (NotAttempted, NotImplementedError):
+        return False, "not attempted yet."
+    except WrongAnswer as hint:
+        return False, f"not yet. {hint}"
+    except Exception as error:
+        return False, f"not yet. Your answer stopped with {type(error).__name__}: {error}"
+    return True, f"correct. {found.praise}"
+
+
+def expect(condition: bool | np.bool_, hint: str) -> None:
+    """Fail with a hint unless the condition holds."""
+    if not condition:
+        raise WrongAnswer(hint)
+
+
+def numbers(value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
+    """The student's value as float64 numbers, whatever library it comes from.
+
+    Fails with a hint on nothing returned, on something that is not numbers, or on another shape.
+    """
+    expect(value is not None, "Your function returns nothing: is a `return` missing?")
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise WrongAnswer(f"Your answer is a {type(value).__name__}, not numbers.") from None
+    if shape is not None:
+        expect(array.shape == shape, f"Your answer has shape {array.shape}, wanted is {shape}.")
+    return array
+
+
+def _find(label: str) -> Exercise:
+    page = label.split("-")[0].replace(" ", "_") if isinstance(label, str) else ""
+    if any(module.name == page for module in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{page}")
+    if label in _registry:
+        return _registry[label]
+    known = list(exercises())
+    nearest = difflib.get_close_matches(str(label), known, n=3, cutoff=0.3) or known
+    raise ValueError(f"label is {label!r}, which no exercise has; nearest are {', '.join(nearest)}")
+
+
+def _attempted(answer: Any) -> None:
+    if answer is Ellipsis or getattr(answer, "touched", True) is False:
+        raise NotAttempted

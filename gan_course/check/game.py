@@ -1,0 +1,188 @@
+"""Checks of the page "A game between two networks"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import nn
+from torch.nn.functional import softplus
+
+from gan_course.check import exercise, expect, numbers
+
+# --- the value of the game ------------------------------------------------------------------------
+
+
+def _value(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    return -(softplus(-real).mean() + softplus(fake).mean())
+
+
+@exercise(
+    "game-value",
+    praise="Working with logits, log D never meets a rounded 0 or 1.",
+    wrong=[
+        (lambda r, f: torch.log(torch.sigmoid(r)).mean() + torch.log(1 - torch.sigmoid(f)).mean(),
+         "softplus"),
+        (lambda r, f: -softplus(-r).mean() + softplus(f).mean(), "sign"),
+        (lambda r, f: -_value(r, f), "maximizes"),
+        (lambda r, f: -(softplus(-r).sum() + softplus(f).sum()), "mean"),
+        (lambda r, f: _value(r, f) / math.log(2), "natural"),
+        (lambda r, f: torch.log(r).mean() + torch.log(1 - f).mean(), "logits"),
+        (lambda r, f: None, "return"),
+        (lambda r, f: -(softplus(-r) + softplus(f)), "shape"),
+    ],
+)  # fmt: skip
+def _game_value(value: Callable[..., Any]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    real, fake = 1.5 * torch.randn(2, 64, generator=generator, dtype=torch.float64)
+    got, right = float(numbers(value(real, fake), ())), float(_value(real, fake))
+    first, second = float(-softplus(-real).mean()), float(-softplus(fake).mean())
+    expect(not math.isnan(got), "A NaN: `real` and `fake` are logits, so D = sigmoid(logit).")
+    expect(not _close(got, first - second), "Check the sign of the second term: both are added.")
+    expect(not _close(got, -right), "This is minus V: the discriminator maximizes V, so V <= 0.")
+    expect(not _close(got, 64 * right), "A sum over the batch: take the mean of each term.")
+    expect(not _close(got, right / math.log(2)), "Use the natural logarithm.")
+    expect(_close(got, right), "V is the mean of log D(x) plus the mean of log(1 - D(G(z))).")
+    sure = torch.tensor([200.0, -200.0])
+    extreme = float(numbers(value(sure, sure), ()))
+    expect(
+        abs(extreme + 200.0) < 1e-3,
+        f"At logits of +-200 you return {extreme}, wanted is -200: use softplus, since "
+        "log sigmoid(a) = -softplus(-a).",
+    )
+
+
+# --- the optimal discriminator --------------------------------------------------------------------
+
+
+@exercise(
+    "game-optimal-d",
+    praise="The logit of D* is the log density ratio: a critic learns a ratio, not a density.",
+    wrong=[
+        (lambda lp, lq: np.exp(lp) / (np.exp(lp) + np.exp(lq)), "tails"),
+        (lambda lp, lq: expit(lq - lp), "other way"),
+        (lambda lp, lq: np.exp(lp - lq), "ratio"),
+        (lambda lp, lq: lp - lq, "logit"),
+        (lambda lp, lq: lp / (lp + lq), "logarithms"),
+        (lambda lp, lq: 0.5 + 0 * lp, "1/2"),
+    ],
+)
+def _game_optimal_d(optimal_discriminator: Callable[..., Any]) -> None:
+    log_p = np.log([0.1, 0.2, 0.3, 0.4])
+    log_q = np.log([0.4, 0.2, 0.1, 0.1])
+    got = numbers(optimal_discriminator(log_p, log_q), (4,))
+    right = expit(log_p - log_q)
+    expect(not np.allclose(got, 0.5), "D* is 1/2 only where both densities agree.")
+    expect(not np.allclose(got, 1 - right), "The other way around: D* is near 1 where p is larger.")
+    expect(not np.allclose(got, np.exp(log_p - log_q)), "This is the ratio p/q, not p/(p+q).")
+    expect(not np.allclose(got, log_p - log_q), "This is the logit of D*; pass it on.")
+    expect(
+        not np.allclose(got, log_p / (log_p + log_q)),
+        "You divided logarithms; the densities are their exponentials.",
+    )
+    expect(np.allclose(got, right), "D* = p/(p+q), pointwise.")
+    far = numbers(optimal_discriminator(np.array([-2000.0, -3000.0]), np.array([-2001.0, -2000.0])))
+    expect(
+        np.allclose(far, [expit(1.0), 0.0]),
+        "In the tails both densities are 0 in floating point, and 0/0 is no number: "
+        "divide by p before you exponentiate.",
+    )
+
+
+# --- one step of the critic -----------------------------------------------------------------------
+
+
+def _step(
+    sign: float = 1.0, clear: bool = True, both: bool = False, detach: bool = True
+) -> Callable[..., None]:
+    def critic_step(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:  # noqa: N803
+        fake = G(z).detach() if detach else G(z)
+        loss = -sign * _value(D(x), D(fake))
+        if clear:
+            optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if both:
+            with torch.no_grad():
+                for parameter in G.parameters():
+                    parameter -= 0.1
+
+    return critic_step
+
+
+@exercise(
+    "game-critic-step",
+    praise="The generator is data for this step: no gradient flows into it.",
+    wrong=[
+        (_step(sign=-1.0), "wrong direction"),
+        (_step(clear=False), "zero_grad"),
+        (_step(both=True), "generator's parameters"),
+        (_step(detach=False), "detach"),
+        (lambda D, G, x, z, optimizer: None, "did not move"),
+    ],
+)
+def _game_critic_step(critic_step: Callable[..., Any]) -> None:
+    results = [_run_critic_step(step) for step in (critic_step, _step(), _step(sign=-1.0))]
+    (before, after, generator, leaked), (_, right, untouched, _), (_, descent, _, _) = results
+    expect(not torch.allclose(after, before), "The critic did not move: call `optimizer.step()`.")
+    expect(torch.allclose(generator, untouched), "The generator's parameters must stay as they are.")
+    expect(
+        not torch.allclose(after, descent),
+        "The critic went in the wrong direction: optimizers descend, and V is to be maximized.",
+    )
+    expect(
+        torch.allclose(after, right),
+        "The critic moved, but not along the gradient of V on this batch. Old gradients add up "
+        "unless `optimizer.zero_grad()` clears them; and both terms of V are means.",
+    )
+    expect(not leaked, "The backward pass ran into the generator: `detach()` the generated points.")
+
+
+def _run_critic_step(step: Callable[..., Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+    """Critic before, critic after, generator after, and whether the generator got a gradient."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        critic, generator = nn.Linear(1, 1).double(), nn.Linear(1, 1).double()
+        x, z = torch.randn(2, 32, 1, dtype=torch.float64)
+    for parameter in critic.parameters():
+        parameter.grad = torch.ones_like(parameter)  # left over from a step before
+    flat = nn.utils.parameters_to_vector
+    before = flat(critic.parameters()).detach().clone()
+    step(critic, generator, x, z, torch.optim.SGD(critic.parameters(), lr=0.5))
+    leaked = any(p.grad is not None and bool(p.grad.any()) for p in generator.parameters())
+    return before, flat(critic.parameters()).detach(), flat(generator.parameters()).detach(), leaked
+
+
+# --- what a value says about the distance ---------------------------------------------------------
+
+
+@exercise(
+    "game-js-bound",
+    praise="Any critic gives a lower bound; only the optimal one gives the divergence itself.",
+    wrong=[
+        (lambda v: v + math.log(4), "2 JS"),
+        (lambda v: (v - math.log(4)) / 2, "sign"),
+        (lambda v: (v + math.log(2)) / 2, "log 4"),
+        (lambda v: v / 2, "log 4"),
+        (lambda v: (v + 2) / 2, "log 4"),
+    ],
+)
+def _game_js_bound(js_lower_bound: Callable[..., Any]) -> None:
+    for v in (-math.log(4), -1.0, -0.2, 0.0):
+        got, right = float(numbers(js_lower_bound(v), ())), (v + math.log(4)) / 2
+        expect(v == -math.log(4) or not _close(got, 2 * right), "The value at D* holds 2 JS, not JS.")
+        expect(
+            not _close(got, (v - math.log(4)) / 2),
+            "Check a sign: at V = -log 4 the bound is 0, at V = 0 it is log 2.",
+        )
+        expect(_close(got, right), "Solve V = 2 JS - log 4, natural logarithm, for JS.")
+
+
+def _close(got: float, right: float) -> bool:
+    return math.isclose(got, right, rel_tol=1e-6, abs_tol=1e-9)
+
+

@@ -1,0 +1,68 @@
+"""The course's figures in one style.
+
+Data, generator and critic keep their colors throughout the book. The palette is Okabe and Ito's, which
+readers with color-blindness tell apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy import stats
+
+__all__ = ["CRITIC", "DATA", "GENERATOR", "NEUTRAL", "ACCENT", "band", "densities", "figure"]
+
+DATA, GENERATOR, CRITIC = "#0072B2", "#D55E00", "#009E73"
+ACCENT, NEUTRAL = "#CC79A7", "#595959"
+
+STYLE: dict[str, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=[DATA, GENERATOR, CRITIC, ACCENT, NEUTRAL]),
+    "axes.labelsize": 10,
+    "figure.dpi": 110,
+    "font.size": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "mathtext.fontset": "cm",
+    "savefig.bbox": "tight",
+}
+
+
+def figure(columns: int = 1, *, width: float = 7.0, height: float = 2.8) -> tuple[Figure, Any]:
+    """A figure in the course's style with one row of axes: ``(figure, axes)``.
+
+    Sizes are in inches. ``axes`` is one ``Axes`` for one column and an array of them otherwise.
+    """
+    with mpl.rc_context(STYLE):
+        result = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+        interactive = mpl.is_interactive()
+    mpl.interactive(interactive)  # the first figure of a notebook turns it on; the context would undo it
+    return result
+
+
+def densities(ax: Axes, x: ArrayLike, p: ArrayLike, q: ArrayLike) -> None:
+    """Draw the data's density ``p`` and the generator's ``q`` at the points ``x``, each ``(n,)``."""
+    for values, color, label in ((p, DATA, "data"), (q, GENERATOR, "generator")):
+        ax.fill_between(np.asarray(x), np.asarray(values), color=color, alpha=0.25, linewidth=0)
+        ax.plot(np.asarray(x), np.asarray(values), color=color, label=label)
+
+
+def band(ax: Axes, x: ArrayLike, values: ArrayLike, *, color: str, label: str) -> None:
+    """Draw the mean over seeds with its 95 % Student t interval.
+
+    ``values`` has shape ``(seeds, n)``; every seed counts.
+    """
+    x, values = np.asarray(x), np.asarray(values)
+    if values.ndim != 2 or len(values) < 2:
+        raise ValueError(f"values has shape {values.shape}; allowed is (seeds, n) with seeds >= 2")
+    mean = values.mean(0)
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values, axis=0)
+    ax.fill_between(x, mean - half, mean + half, color=color, alpha=0.25, linewidth=0)
+    ax.plot(x, mean, color=color, label=label)

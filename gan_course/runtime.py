@@ -1,0 +1,108 @@
+"""Where a cell runs, at which scale, and on which seeds.
+
+Three environment variables steer a whole page without an edit: ``GAN_COURSE_SEED`` shifts every seed of the
+book, ``GAN_COURSE_SCALE`` chooses the full or the smoke scale, and ``GAN_COURSE_STATIC`` is set while the
+pages of the site are executed, where no kernel will answer a widget.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+_BLOCK = 100_000  # seeds that belong to one base seed; the upper half is reserved for pilots
+_SCALES = ("full", "smoke")
+
+
+def device() -> torch.device:
+    """Best device of this machine: CUDA, then MPS, then CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def is_smoke() -> bool:
+    """Whether everything runs tiny, for tests (``GAN_COURSE_SCALE=smoke``)."""
+    value = os.environ.get("GAN_COURSE_SCALE", "full")
+    if value not in _SCALES:
+        raise ValueError(f"GAN_COURSE_SCALE is {value!r}; allowed are {', '.join(_SCALES)}")
+    return value == "smoke"
+
+
+def is_static() -> bool:
+    """Whether the page is executed for the static site, where no kernel answers."""
+    return os.environ.get("GAN_COURSE_STATIC", "") == "1"
+
+
+def scale(*, cpu: T, gpu: T | None = None, smoke: T | None = None) -> T:
+    """Pick the size of a computation for this machine.
+
+    Parameters
+    ----------
+    cpu, gpu
+        The value on two CPU cores and on a GPU (``cpu`` where ``gpu`` is not given).
+    smoke
+        The value when ``GAN_COURSE_SCALE=smoke``; a page must give one for everything slow.
+    """
+    if smoke is not None and is_smoke():
+        return smoke
+    if gpu is not None and device().type != "cpu":
+        return gpu
+    return cpu
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run PyTorch's CPU operations on one thread inside the block.
+
+    Ensembles of small networks gain little from a second thread, and lose several times over where
+    another process wants the same core.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def base_seed() -> int:
+    """The seed that all seeds of the book derive from (``GAN_COURSE_SEED``, default 0)."""
+    text = os.environ.get("GAN_COURSE_SEED", "0")
+    if not text.isdecimal():
+        raise ValueError(f"GAN_COURSE_SEED is {text!r}; allowed are the integers 0, 1, 2, ...")
+    return int(text)
+
+
+def seeds(n: int) -> list[int]:
+    """The ``n`` seeds of an experiment under the current base seed.
+
+    Two base seeds never share a seed. Nobody chooses seeds after seeing a result: an experiment
+    takes the first ``n``, and every one of them counts.
+    """
+    return _seeds(n, 0)
+
+
+def pilot_seeds(n: int) -> list[int]:
+    """Seeds reserved for choosing settings and thresholds, disjoint from :func:`seeds`."""
+    return _seeds(n, _BLOCK // 2)
+
+
+def _seeds(n: int, offset: int) -> list[int]:
+    if not 1 <= n <= _BLOCK // 2:
+        raise ValueError(f"n is {n}; allowed are 1 to {_BLOCK // 2} seeds")
+    start = base_seed() * _BLOCK + offset
+    return list(range(start, start + n))

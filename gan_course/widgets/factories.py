@@ -1,0 +1,202 @@
+"""The widgets' makers: a live object with a kernel behind it, or a `Still` for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
+from gan_course.widgets.pictures import Picture, draw_figure, encode
+from gan_course.widgets.still import Still, static
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from gan_course.widgets.live import Dial, Frames, TwoGaussians
+
+RUN_ME = "Run this page (rocket button) to move the dial."
+
+
+def frames(
+    pictures: Callable[[int, Axes], object] | Sequence[Figure | bytes | str | Path],
+    *,
+    labels: Sequence[str],
+    alt: str | Sequence[str],
+    name: str = "Frame",
+    fps: float = 4.0,
+    start: int = 0,
+    size: tuple[float, float] = (6.4, 3.6),
+) -> Frames | Still:
+    """Precomputed pictures under a slider, with play and step buttons; needs no kernel.
+
+    Parameters
+    ----------
+    pictures
+        `draw(i, axes)`, called once per label on fresh axes, or the pictures themselves
+        (matplotlib figures, the bytes of images, paths), all of one size. Fix the axes' limits, or
+        the frames jump.
+    labels
+        One short text per frame, shown beside the slider ("step 200").
+    alt
+        What each frame shows: one text per frame, or one template with `{label}` and `{index}`.
+    name
+        What the slider moves ("training step"), for screen readers.
+    fps
+        Frames a second while playing.
+    start
+        The frame shown first, and where scripts are off; negative counts from the end.
+    size
+        Inches, for `draw`.
+
+    Raises
+    ------
+    ValueError
+        On no frames, unequal numbers or sizes, blank texts, or `start` or `fps` out of range.
+    """
+    texts = _texts(labels, alt)
+    if not callable(pictures) and len(pictures) != len(labels):
+        raise ValueError(f"labels must be one per picture: {len(labels)} for {len(pictures)}")
+    if not -len(labels) <= start < len(labels):
+        raise ValueError(f"start={start} must lie in [{-len(labels)}, {len(labels) - 1}]")
+    if not 0 < fps <= 30:
+        raise ValueError(f"fps={fps} must lie in (0, 30]")
+    encoded = _encoded(pictures, len(labels), size)
+    index = start % len(labels)
+    state: dict[str, Any] = {
+        "pictures": [picture.url for picture in encoded],
+        "labels": list(labels),
+        "alts": texts,
+        "name": name,
+        "fps": float(fps),
+        "index": index,
+        "width": encoded[0].width,
+        "height": encoded[0].height,
+    }
+    if static():
+        return Still("frames", state, encoded[index], texts[index])
+    from gan_course.widgets.live import Frames
+
+    return Frames(**state)
+
+
+def _texts(labels: Sequence[str], alt: str | Sequence[str]) -> list[str]:
+    """Alternative texts, one per frame and none blank."""
+    if not labels:
+        raise ValueError("labels=[] must name at least one frame")
+    if isinstance(alt, str):
+        texts = [alt.format(label=label, index=i) for i, label in enumerate(labels)]
+    else:
+        texts = list(alt)
+    if len(texts) != len(labels):
+        raise ValueError(f"alt must have one text per frame: {len(texts)} for {len(labels)}")
+    for argument, values in (("labels", labels), ("alt", texts)):
+        for i, text in enumerate(values):
+            if not text.strip():
+                raise ValueError(f"{argument}[{i}]={text!r} must say something")
+    return texts
+
+
+def _encoded(
+    pictures: Callable[[int, Axes], object] | Sequence[Figure | bytes | str | Path],
+    count: int,
+    size: tuple[float, float],
+) -> list[Picture]:
+    if callable(pictures):
+        draw = pictures
+        encoded = [
+            encode(draw_figure(lambda axes, i=i: draw(i, axes), size))  # type: ignore[misc]
+            for i in range(count)
+        ]
+    else:
+        encoded = [encode(picture) for picture in pictures]
+    sizes = {(picture.width, picture.height) for picture in encoded}
+    if len(sizes) > 1:
+        raise ValueError(f"pictures must all have one size, not {sorted(sizes)}")
+    return encoded
+
+
+def two_gaussians(*, mean: float = 0.0, mu: float = 3.0, s: float = 1.0) -> TwoGaussians | Still:
+    r"""Two bells to drag: data :math:`N(mean, 1)` and generator :math:`N(\mu, s^2)`.
+
+    Shows the discriminator :math:`D^* = p/(p+q)` that is best between them (Goodfellow et al.,
+    2014, Proposition 1), both generator losses at it, and their gradients with it frozen
+    (Arjovsky & Bottou, 2017). The state is in `mean`, `mu`, `s`, the numbers in `readout`: see
+    `evaluate`.
+
+    Raises
+    ------
+    ValueError
+        Where `mean` or `mu` is outside [-8, 8], or `s` outside [0.25, 3].
+    """
+    state = {"mean": float(mean), "mu": float(mu), "s": float(s)}
+    for key, value in state.items():
+        low, high = LIMITS[key]
+        if not low <= value <= high:
+            raise ValueError(f"{key}={value:g} must lie in [{low:g}, {high:g}]")
+    if not static():
+        from gan_course.widgets.live import TwoGaussians
+
+        return TwoGaussians(**state)
+    readout = evaluate(**state)
+    alt = (
+        f"Densities of data N({mean:g}, 1) and generator N({mu:g}, {s:g}²), the discriminator best "
+        "between them, and against the generator's mean both generator losses and the sizes of "
+        f"both gradients. Here the minimax gradient is {readout['gradient_minimax']:.3g}, "
+        f"the non-saturating one {readout['gradient_nonsaturating']:.3g}."
+    )
+    picture = encode(still_figure(**state))
+    return Still("two_gaussians", state, picture, alt, readable={"readout": readout})
+
+
+def dial(
+    draw: Callable[[float, Axes], object],
+    *,
+    label: str,
+    start: float,
+    minimum: float,
+    maximum: float,
+    step: float,
+    alt: str = "",
+    size: tuple[float, float] = (6.4, 3.6),
+) -> Dial | Still:
+    """A slider that calls `draw(value, axes)` in a live kernel; a still picture on a page.
+
+    Parameters
+    ----------
+    draw
+        Draws the picture for a value on fresh axes.
+    label
+        What the slider sets; plain text.
+    start, minimum, maximum, step
+        The slider's range.
+    alt
+        Alternative text of the still picture; by default names `label` and `start`.
+    size
+        Inches.
+
+    Returns
+    -------
+    Dial or Still
+        `.value` is the slider's value, `.touched` whether it was moved since it was made.
+
+    Raises
+    ------
+    ValueError
+        Where `start` is outside the range, or the range or `step` is empty.
+    """
+    if not minimum < maximum:
+        raise ValueError(f"minimum={minimum:g} must be less than maximum={maximum:g}")
+    if not minimum <= start <= maximum:
+        raise ValueError(f"start={start:g} must lie in [{minimum:g}, {maximum:g}]")
+    if not 0 < step <= maximum - minimum:
+        raise ValueError(f"step={step:g} must lie in (0, {maximum - minimum:g}]")
+    if not static():
+        from gan_course.widgets.live import Dial
+
+        return Dial(draw, label, start, minimum, maximum, step, size)
+    picture = encode(draw_figure(lambda axes: draw(start, axes), size))
+    readable = {"value": float(start), "touched": False}
+    text = alt or f"The picture at {label} = {start:g}."
+    return Still(None, {}, picture, text, note=RUN_ME, readable=readable)

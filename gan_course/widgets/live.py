@@ -1,0 +1,99 @@
+"""The widgets with a kernel behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+from IPython.display import Image, clear_output, display
+from ipywidgets import FloatSlider, Output, VBox
+
+from gan_course.widgets.gaussians import LIMITS, evaluate
+from gan_course.widgets.pictures import DISPLAY_DPI, draw_figure, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HERE = Path(__file__).parent
+
+
+class Frames(anywidget.AnyWidget):
+    """Precomputed pictures under a slider; see `gan_course.widgets.frames`."""
+
+    _esm = HERE / "frames.js"
+    _css = HERE / "widgets.css"
+    pictures = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    alts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+    fps = traitlets.Float().tag(sync=True)
+    index = traitlets.Int().tag(sync=True)
+    width = traitlets.Int().tag(sync=True)
+    height = traitlets.Int().tag(sync=True)
+
+
+class TwoGaussians(anywidget.AnyWidget):
+    """Two bells to drag; see `gan_course.widgets.two_gaussians`."""
+
+    _esm = HERE / "two_gaussians.js"
+    _css = HERE / "widgets.css"
+    mean = traitlets.CFloat(0.0, min=LIMITS["mean"][0], max=LIMITS["mean"][1]).tag(sync=True)
+    mu = traitlets.CFloat(3.0, min=LIMITS["mu"][0], max=LIMITS["mu"][1]).tag(sync=True)
+    s = traitlets.CFloat(1.0, min=LIMITS["s"][0], max=LIMITS["s"][1]).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, float]:
+        return evaluate(self.mean, self.mu, self.s)
+
+    @traitlets.observe("mean", "mu", "s")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class Dial(VBox):
+    """A slider and the picture that it sets; see `gan_course.widgets.dial`."""
+
+    value = traitlets.CFloat()
+    touched = traitlets.Bool(False)
+
+    def __init__(
+        self,
+        draw: Callable[[float, Axes], object],
+        label: str,
+        start: float,
+        minimum: float,
+        maximum: float,
+        step: float,
+        size: tuple[float, float],
+    ) -> None:
+        self._draw, self._size = draw, size
+        self._slider = FloatSlider(
+            value=start,
+            min=minimum,
+            max=maximum,
+            step=step,
+            description=label,
+            continuous_update=False,
+            style={"description_width": "initial"},
+            layout={"width": "min(28rem, 100%)"},
+        )
+        self._output = Output()
+        super().__init__([self._slider, self._output])
+        traitlets.link((self._slider, "value"), (self, "value"))
+        self._show()
+        self.observe(self._moved, names="value")
+
+    def _moved(self, change: Any) -> None:
+        self.touched = True
+        self._show()
+
+    def _show(self) -> None:
+        figure = draw_figure(lambda axes: self._draw(self.value, axes), self._size)
+        with self._output:
+            clear_output(wait=True)
+            text = f"{self._slider.description} = {self.value:g}"
+            display(Image(png(figure), width=round(DISPLAY_DPI * self._size[0]), alt=text))

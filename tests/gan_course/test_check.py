@@ -1,0 +1,107 @@
+"""The checks are tested: every listed wrong answer fails with its hint, and nothing raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gan_course.check import check, exercise, exercises, expect, judge, numbers
+
+WRONG = [
+    pytest.param(label, answer, hint, id=f"{label}-{i}")
+    for label, found in exercises().items()
+    for i, (answer, hint) in enumerate(found.wrong)
+]
+
+
+@pytest.mark.parametrize(("label", "answer", "hint"), WRONG)
+def test_wrong_answers_get_their_hint(label: str, answer: Any, hint: str) -> None:
+    passed, message = judge(label, answer)
+    assert not passed
+    assert message.startswith("not yet. ")
+    assert hint in message, message
+
+
+@pytest.mark.parametrize("label", exercises())
+def test_exercise_knows_at_least_three_misconceptions(label: str) -> None:
+    assert len(exercises()[label].wrong) >= 3
+
+
+def _stub(*args: Any) -> Any:
+    raise NotImplementedError
+
+
+def _broken(*args: Any) -> Any:
+    return 1 / 0
+
+
+@pytest.mark.parametrize("label", exercises())
+@pytest.mark.parametrize("stub", [..., _stub])
+def test_stub_is_not_attempted(label: str, stub: Any) -> None:
+    if stub is _stub and label == "saturation-peak":
+        return  # a value, not a function
+    assert judge(label, stub) == (False, "not attempted yet.")
+
+
+@pytest.mark.parametrize("label", [x for x in exercises() if x != "saturation-peak"])
+def test_a_students_exception_is_a_failed_check(
+    label: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(label, _broken)
+    captured = capsys.readouterr()
+    assert captured.out == (
+        f"{label}: not yet. Your answer stopped with ZeroDivisionError: division by zero\n"
+    )
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize("label", exercises())
+@pytest.mark.parametrize("nonsense", [None, "text", 3j, [], {}, lambda: 0])
+def test_nonsense_never_raises(label: str, nonsense: Any) -> None:
+    assert judge(label, nonsense)[0] is False
+
+
+def test_unknown_label_lists_the_nearest() -> None:
+    with pytest.raises(ValueError, match="'game-valu'.*nearest are game-value"):
+        check("game-valu", 1)
+    with pytest.raises(ValueError, match="nearest are"):
+        check("nowhere-at-all", 1)
+
+
+def test_untouched_widget_is_not_attempted() -> None:
+    class Dial:
+        value, touched = 1.6, False
+
+    assert judge("saturation-peak", Dial()) == (False, "not attempted yet.")
+    Dial.touched = True
+    assert judge("saturation-peak", Dial())[0]
+
+
+@pytest.mark.parametrize("answer", [..., _stub, _broken])
+def test_nbgrader_gets_an_exception_and_a_clean_stderr(
+    answer: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(AssertionError, match="game-value"):
+        check("game-value", answer)
+    assert capsys.readouterr().err == ""
+
+
+def test_correct_answer_is_praised(capsys: pytest.CaptureFixture[str]) -> None:
+    check("saturation-peak", 1.64)
+    assert capsys.readouterr().out.startswith("saturation-peak: correct. ")
+
+
+def test_a_label_is_taken_once() -> None:
+    with pytest.raises(ValueError, match="another exercise"):
+        exercise("game-value", praise="", wrong=[])(lambda answer: None)
+
+
+def test_numbers_come_from_any_library() -> None:
+    import numpy as np
+    import torch
+
+    for value in ([1, 2], (1.0, 2.0), np.array([1, 2]), torch.tensor([1.0, 2.0], requires_grad=True)):
+        assert numbers(value, (2,)).tolist() == [1.0, 2.0]
+    expect(True, "never told")

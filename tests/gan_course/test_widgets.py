@@ -1,0 +1,362 @@
+"""The widgets' Python side: inputs, still pictures, state, and how the site takes them up."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from PIL import Image
+from scipy.integrate import quad
+
+from gan_course import widgets
+from gan_course.widgets.pictures import encode
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_COURSE_STATIC", "1")
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GAN_COURSE_STATIC", raising=False)
+
+
+def draw(i: float, axes: Any) -> None:
+    axes.plot([0, 1], [0, i + 1])
+    axes.set_ylim(0, 9)
+
+
+def html(widget: Any) -> BeautifulSoup:
+    return BeautifulSoup(widget._repr_mimebundle_()["text/html"], "html.parser")
+
+
+def state(widget: Any) -> dict[str, Any]:
+    return json.loads(html(widget).select_one("script[type='application/json']").text)
+
+
+def size(url: str) -> tuple[int, int]:
+    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).size
+
+
+# ------------------------------------------------------------------ frames
+
+
+def film(**changes: Any) -> Any:
+    arguments = {"pictures": draw, "labels": ["a", "b", "c"], "alt": "Line at {label} ({index})."}
+    arguments |= changes
+    return widgets.frames(arguments.pop("pictures"), **arguments)
+
+
+@pytest.mark.usefixtures("still")
+def test_frames_become_a_picture_and_a_state() -> None:
+    widget = film(start=-1, name="Step")
+    bundle = widget._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    values = state(widget)
+    assert values["labels"] == ["a", "b", "c"]
+    assert values["alts"] == ["Line at a (0).", "Line at b (1).", "Line at c (2)."]
+    assert values["index"] == widget.index == 2
+    assert len(set(values["pictures"])) == 3
+    image = html(widget).select_one(".gc-still img")
+    assert image["alt"] == "Line at c (2)."
+    assert image["src"] == values["pictures"][2]
+    assert (int(image["width"]), int(image["height"])) == (640, 360)
+    assert size(image["src"]) == (921, 518)
+    assert all(len(url) < 20_000 * 4 / 3 for url in values["pictures"])
+
+
+@pytest.mark.usefixtures("still")
+def test_frames_take_figures_bytes_and_paths(tmp_path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(2, 1))
+    axes.plot([1, 2])
+    buffer = io.BytesIO()
+    Image.new("RGB", (200, 100), "navy").save(buffer, "PNG")
+    (tmp_path / "x.png").write_bytes(buffer.getvalue())
+    widget = film(pictures=[figure, buffer.getvalue(), tmp_path / "x.png"])
+    pictures = state(widget)["pictures"]
+    assert pictures[1] == pictures[2] != pictures[0]
+    assert not plt.fignum_exists(figure.number)  # or the notebook would show it a second time
+
+
+@pytest.mark.usefixtures("still")
+def test_text_is_escaped() -> None:
+    widget = film(alt='a "quote" </script> & <b>', labels=["</script>", "b", "c"])
+    assert html(widget).select_one("img")["alt"] == 'a "quote" </script> & <b>'
+    assert state(widget)["labels"][0] == "</script>"
+    assert widget._repr_mimebundle_()["text/html"].count("</script>") == 1
+
+
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": []}, r"labels=\[\]"),
+        ({"labels": ["a", " ", "c"]}, r"labels\[1\]=' '"),
+        ({"alt": ""}, r"alt\[0\]=''"),
+        ({"alt": ["x", "y"]}, "one text per frame: 2 for 3"),
+        ({"start": 3}, "start=3"),
+        ({"fps": 0}, "fps=0"),
+        ({"pictures": [b""], "alt": "x"}, "3 for 1"),
+    ],
+)
+def test_frames_refuse(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        film(**changes)
+
+
+@pytest.mark.usefixtures("still")
+def test_frames_must_have_one_size() -> None:
+    figures = [plt.figure(figsize=(w, 1)) for w in (1, 2, 3)]
+    with pytest.raises(ValueError, match="one size"):
+        film(pictures=figures)
+
+
+def test_a_picture_is_a_figure_bytes_or_a_path() -> None:
+    with pytest.raises(TypeError, match="not int"):
+        encode(3)  # type: ignore[arg-type]
+
+
+def test_a_cloud_of_points_stays_small() -> None:
+    points = np.random.default_rng(0).normal(size=(2, 2000))
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    axes.scatter(*points, s=5, alpha=0.4)
+    assert len(encode(figure).data) < 40_000
+
+
+# ------------------------------------------------------------------ two Gaussians
+
+
+@pytest.mark.parametrize(
+    ("mean", "mu", "s"), [(0, 0, 1), (0, 1, 1), (1, -3, 0.5), (0, 8, 1), (-3, 6, 2), (0, 0, 0.25)]
+)
+def test_evaluate_agrees_with_quadrature(mean: float, mu: float, s: float) -> None:
+    def p(x: float) -> float:
+        return math.exp(-0.5 * (x - mean) ** 2) / math.sqrt(2 * math.pi)
+
+    def q(x: float) -> float:
+        return math.exp(-0.5 * ((x - mu) / s) ** 2) / s / math.sqrt(2 * math.pi)
+
+    def slope(x: float) -> float:
+        return (x - mu) / s**2 - (x - mean)
+
+    def integral(f: Any) -> float:
+        cuts = np.union1d(np.linspace(-24, 24, 49), [mean, mu])
+        return math.fsum(quad(f, a, b, epsabs=1e-13)[0] for a, b in pairwise(cuts))
+
+    now = widgets.evaluate(mean, mu, s)
+    minimax = integral(lambda x: -q(x) * p(x) / (p(x) + q(x)) * slope(x))
+    nonsaturating = integral(lambda x: -q(x) * q(x) / (p(x) + q(x)) * slope(x))
+    assert now["gradient_minimax"] == pytest.approx(minimax, rel=1e-7, abs=1e-10)
+    assert now["gradient_nonsaturating"] == pytest.approx(nonsaturating, rel=1e-7, abs=1e-10)
+    entropy = integral(lambda x: -(p(x) + q(x)) / 2 * math.log((p(x) + q(x)) / 2 or 1))
+    own = 0.5 * math.log(2 * math.pi * math.e) + 0.5 * math.log(s)  # mean entropy of p and q
+    assert now["js"] == pytest.approx(entropy - own, abs=1e-8)
+
+
+@pytest.mark.parametrize("mu", [0.5, 2.0, 6.0])
+def test_gradients_add_up_to_the_gap_at_equal_spread(mu: float) -> None:
+    now = widgets.evaluate(0.0, mu, 1.0)
+    assert now["gradient_minimax"] + now["gradient_nonsaturating"] == pytest.approx(mu)
+    value = 2 * now["js"] - math.log(4)  # V(D*, G), half of it E_q log(1 - D*) by symmetry
+    assert now["loss_minimax"] == pytest.approx(value / 2)
+
+
+@pytest.mark.usefixtures("still")
+def test_two_gaussians_still() -> None:
+    widget: Any = widgets.two_gaussians(mu=2)
+    assert (widget.mean, widget.mu, widget.s) == (0, 2, 1)
+    assert widget.readout == widgets.evaluate(0, 2, 1)
+    assert state(widget) == {"mean": 0, "mu": 2, "s": 1}
+    assert "N(2, 1²)" in html(widget).select_one("img")["alt"]
+    with pytest.raises(AttributeError, match="sigma"):
+        _ = widget.sigma
+
+
+@pytest.mark.usefixtures("live")
+def test_two_gaussians_live() -> None:
+    widget: Any = widgets.two_gaussians()
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["kl"]), "readout")
+    assert widget.readout["kl"] == pytest.approx(4.5)
+    widget.mu = 4
+    assert widget.readout == widgets.evaluate(0, 4, 1)
+    assert seen == [pytest.approx(8)]
+
+
+@pytest.mark.parametrize("changes", [{"mu": 9}, {"mean": -9}, {"s": 0.1}, {"s": math.nan}])
+def test_two_gaussians_refuse(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}=.* must lie in"):
+        widgets.two_gaussians(**changes)
+
+
+# ------------------------------------------------------------------ the dial
+
+RANGE = {"label": "height", "start": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.5}
+
+
+@pytest.mark.usefixtures("live")
+def test_the_dial_knows_that_it_was_touched() -> None:
+    drawn = []
+    dial: Any = widgets.dial(lambda value, axes: drawn.append(value), **RANGE)
+    assert (dial.value, dial.touched, drawn) == (1.0, False, [1.0])
+    dial.children[0].value = 1.5  # what the front end does
+    assert (dial.value, dial.touched, drawn) == (1.5, True, [1.0, 1.5])
+
+
+@pytest.mark.usefixtures("still")
+def test_the_dial_still() -> None:
+    dial: Any = widgets.dial(draw, **RANGE)
+    assert (dial.value, dial.touched) == (1.0, False)
+    page = html(dial)
+    assert page.select_one("img")["alt"] == "The picture at height = 1."
+    assert "Run this page" in page.select_one(".gc-note").text
+    assert page.select_one("script") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"start": 3}, "start=3"),
+        ({"minimum": 2}, "minimum=2"),
+        ({"step": 0}, "step=0"),
+        ({"step": 5}, "step=5"),
+    ],
+)
+def test_the_dial_refuses(changes: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        widgets.dial(draw, **(RANGE | changes))
+
+
+# ------------------------------------------------------------------ importing
+
+
+def test_stills_need_no_widget_libraries() -> None:
+    """Neither library is imported where only still pictures are made, nor by the import."""
+    code = (
+        "import sys, os; os.environ['GAN_COURSE_STATIC'] = '1'\n"
+        "from gan_course import widgets\n"
+        "light = {'matplotlib', 'PIL'} & set(sys.modules)\n"
+        "widgets.two_gaussians()._repr_mimebundle_()\n"
+        "print(light or '', {'anywidget', 'ipywidgets'} & set(sys.modules) or '')"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+# ------------------------------------------------------------------ on the site
+
+CONF = """
+extensions = ["myst_nb", "coursebook_widgets"]
+exclude_patterns = ["out", "kept", "jupyter_execute"]
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+numfig = True
+"""
+EXTENSION = """
+from coursebook import widgets
+def setup(app):
+    widgets.setup(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+"""
+HEAD = "---\nfile_format: mystnb\nkernelspec: {name: python3}\n---\n"
+WIDGET_PAGE = """# Widgets
+
+```{code-cell}
+---
+mystnb: {figure: {name: fig-film, caption: A film.}}
+---
+from gan_course import widgets
+def draw(i, axes):
+    axes.bar([i], [1])
+widgets.frames(draw, labels=["a", "b"], alt="Bar {label}")
+```
+
+```{code-cell}
+widgets.dial(draw, label="place", start=0, minimum=0, maximum=1, step=0.1)
+```
+
+See {numref}`fig-film`.
+"""
+
+
+def build(project: Path) -> str:
+    """Build in a process of its own, as `make book` does; gives what Sphinx said."""
+    root = Path(__file__).parents[2]
+    paths = [str(project), str(root), str(root / "book" / "_ext")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", ".", "out"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "GAN_COURSE_STATIC": "1", "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_widgets_in_a_book(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text(CONF)
+    (tmp_path / "coursebook_widgets.py").write_text(EXTENSION)
+    (tmp_path / "index.md").write_text("# Home\n\n```{toctree}\ndeep/down/page\n```\n")
+    page = tmp_path / "deep" / "down" / "page.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(HEAD + WIDGET_PAGE)
+    build(tmp_path)
+    out = tmp_path / "out"
+    written = out / "deep" / "down" / "page.html"
+    _assert_page_is_whole(written)
+    assert "widget-shim" not in (out / "index.html").read_text()
+    assert "requirejs" not in written.read_text()  # nor any other part of a widget manager
+
+    assert "0 added, 0 changed, 0 removed" in build(tmp_path)
+    page.write_text(page.read_text() + "\nOne more sentence.\n")
+    build(tmp_path)
+    _assert_page_is_whole(written)
+
+    # Written into a bare folder from the stored doctrees, nothing read anew: still whole.
+    (tmp_path / "kept").mkdir()
+    (out / ".doctrees").rename(tmp_path / "kept" / ".doctrees")
+    shutil.rmtree(out)
+    out.mkdir()
+    (tmp_path / "kept" / ".doctrees").rename(out / ".doctrees")
+    assert "0 added, 0 changed, 0 removed" in build(tmp_path)
+    _assert_page_is_whole(written)
+
+
+def _assert_page_is_whole(written: Path) -> None:
+    document = BeautifulSoup(written.read_text(), "html.parser")
+    assert "base64," not in str(document.select("article, .body")) + str(document.select("script"))
+    script = document.select_one(".gc-widget > script")
+    assert script is not None
+    pictures = json.loads(script.text)["pictures"]
+    stills = [str(image["src"]) for image in document.select(".gc-still img")]
+    assert len(stills) == 2
+    for address in [*pictures, *stills]:
+        assert (written.parent / address).is_file()
+        assert "_images/frames/" in address
+    assert stills[0] == pictures[0] != pictures[1]
+    sources = [str(tag["src"]).split("?")[0] for tag in document.select("script[src]")]
+    assert "../../_static/widgets/frames.js" in sources
+    assert "../../_static/widget-shim.js" in sources
+    assert "../../_static/widgets/two_gaussians.js" not in sources
+    caption = document.select_one("figure figcaption")
+    assert caption is not None
+    assert caption.text.strip().startswith("Fig. 1")

@@ -1,0 +1,53 @@
+"""Every page of the built book, on a desktop and on a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sitechecks
+from playwright.sync_api import Browser
+
+REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_book_has_its_pages(site: Path) -> None:
+    pages = sitechecks.docnames(site)
+    assert len(pages) > 5
+    assert [page for page in pages if not (site / f"{page}.html").is_file()] == []
+
+
+def test_every_internal_link_and_anchor_resolves(site: Path) -> None:
+    assert sitechecks.link_complaints(site) == []
+
+
+def test_launch_buttons_lead_to_student_notebooks(site: Path, docname: str) -> None:
+    assert sitechecks.launch_complaints(site / f"{docname}.html", REPOSITORY) == []
+
+
+def test_page_is_light(site: Path, docname: str) -> None:
+    assert sitechecks.page_weight(site / f"{docname}.html") < sitechecks.WEIGHT_LIMIT
+
+
+@pytest.mark.parametrize("viewport", sitechecks.VIEWPORTS)
+def test_page_works(browser: Browser, address: str, docname: str, viewport: str) -> None:
+    """All that a reader meets, in one visit. The folds are left open for what comes after them."""
+    with sitechecks.Visit(browser, address, viewport) as visit:
+        page = visit.goto(f"{docname}.html")
+        found = {
+            "mathematics": sitechecks.math_complaints(page),
+            "overflow": sitechecks.overflow_complaints(page),
+            "folds": sitechecks.fold_complaints(page),
+            "overflow with folds open": sitechecks.overflow_complaints(page),
+            "widgets": sitechecks.widget_complaints(page),
+            "images": sitechecks.image_complaints(page),
+            "accessibility": [
+                *sitechecks.axe_complaints(page, "light"),
+                *sitechecks.axe_complaints(page, "dark"),
+            ],
+            "troubles": visit.troubles,
+        }
+    report = [f"{check}: {complaint}" for check, all_ in found.items() for complaint in all_]
+    assert not report, "\n".join(report)
