@@ -1,13 +1,15 @@
 """Empirical statements with an estimate, an interval over seeds and a verdict.
 
-A claim compares what was measured on many seeds with a threshold that was fixed before. It *holds* when
-its 99.9 % interval clears the threshold, it is *false* when the interval lies wholly on the other side,
-and otherwise it is *undecided*. A claim that is not what its author expects raises, and so stops the page.
+A claim compares what was measured on many seeds with a threshold that was fixed before. It
+*holds* when its 99.9 % interval clears the threshold, it is *false* when the interval lies wholly
+on the other side, and otherwise it is *undecided*. A claim that is not what its author expects
+raises, and so stops the page.
 
-Intervals. Seeds are independent draws, so a mean over seeds takes Student's t interval: exact for normal
-values, and at 16 seeds close enough for the bounded, moderately skewed quantities of the course. A count
-of successes is binomial and takes the Clopper-Pearson interval, which inverts the exact binomial test: its
-coverage is never below its level, also at 0 or at all of n, where t would give an interval of width zero.
+Intervals. Seeds are independent draws, so a mean over seeds takes Student's t interval: exact for
+normal values, and at 16 seeds close enough for the bounded, moderately skewed quantities of the
+course. A count of successes is binomial and takes the Clopper-Pearson interval, which inverts the
+exact binomial test: its coverage is never below its level, also at 0 or at all of n, where t
+would give an interval of width zero.
 
 Prose never holds a typed number: it quotes a claim's or a value's key.
 """
@@ -77,8 +79,9 @@ class Claim:
     def __str__(self) -> str:
         return (
             f"Claim {self.key}: {self.verdict}. {self.sentence}\n"
-            f"  {self.key} = {_number(self.estimate)}, 95 % interval {_number(self.low)} to "
-            f"{_number(self.high)} ({self.interval}), {self.n_seeds} seeds, {self.bound}"
+            f"  {self.key} = {_number(self.estimate)}, "
+            f"95 % interval {_number(self.low)} to {_number(self.high)}\n"
+            f"  {self.interval}, {self.n_seeds} seeds, {self.bound}"
         )
 
 
@@ -145,8 +148,8 @@ def count(
 ) -> Claim:
     """Claim that the share of seeds that succeed is below or above a threshold in [0, 1].
 
-    ``successes`` holds one truth value a seed, shape ``(seeds,)``; the other parameters are those of
-    :func:`mean`.
+    ``successes`` holds one truth value a seed, shape ``(seeds,)``; the other parameters are those
+    of :func:`mean`.
     """
     flags = np.asarray(successes)
     if flags.dtype != np.bool_:
@@ -233,7 +236,7 @@ def _raise_unless_expected(claim: Claim) -> None:
 def _values(name: str, values: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < 2:
-        raise ValueError(f"{name} has shape {array.shape}; allowed is (seeds,) with 2 seeds or more")
+        raise ValueError(f"{name} has shape {array.shape}; allowed is (seeds,), 2 or more")
     if not np.isfinite(array).all():
         bad = np.flatnonzero(~np.isfinite(array)).tolist()
         raise ValueError(f"{name} holds a NaN or an infinity at {bad}; allowed are finite numbers")

@@ -153,7 +153,8 @@ class Empirical:
     Parameters
     ----------
     points
-        Shape ``(n_points, dim)``: one data set for all seeds; or ``(seeds, n_points, dim)``: one each.
+        Shape ``(n_points, dim)``: one data set for all seeds; or ``(seeds, n_points, dim)``: one
+        each.
     """
 
     points: torch.Tensor

@@ -1,8 +1,9 @@
 """Adversarial objectives as values.
 
-A :class:`Loss` holds what the critic and what the generator *minimize*, as functions of the critic's
-raw outputs (logits where the discriminator is a probability): ``D = sigmoid(logit)``. Both are
-written with ``softplus``, which neither overflows nor loses digits however sure the critic is.
+A :class:`Loss` holds what the critic and what the generator *minimize*, as functions of the
+critic's raw outputs (logits where the discriminator is a probability): ``D = sigmoid(logit)``.
+Both are written with ``softplus``, which neither overflows nor loses digits however sure the
+critic is.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ def _mean(values: torch.Tensor) -> torch.Tensor:
 
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-    """``-V(D, G)``: minus the mean of ``log D`` on data and of ``log (1 - D)`` on generated points."""
+    """``-V(D, G)``: minus the means of ``log D`` on data and ``log (1 - D)`` on fakes."""
     return _mean(softplus(-real)) + _mean(softplus(fake))
 
 
 minimax = Loss("minimax", _cross_entropy, lambda fake: -_mean(softplus(fake)))
-"""The game of Goodfellow et al. (2014): the generator minimizes the mean of ``log (1 - D(G(z)))``."""
+"""Goodfellow et al. (2014): the generator minimizes the mean of ``log (1 - D(G(z)))``."""
 
 non_saturating = Loss("non-saturating", _cross_entropy, lambda fake: _mean(softplus(-fake)))
-"""Same critic; the generator minimizes minus the mean of ``log D(G(z))`` (Goodfellow et al., 2014)."""
+"""Goodfellow et al. (2014): same critic, the generator maximizes the mean of ``log D(G(z))``."""

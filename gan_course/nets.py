@@ -1,8 +1,8 @@
 """Generators and critics as modules with a leading seed axis.
 
-A network of an ensemble maps ``(seeds, batch, in)`` to ``(seeds, batch, out)``; its parameters carry
-the seed axis first. A *recipe* such as :func:`mlp` is a value that builds the network once the seeds
-are known, so that the same recipe serves one seed and sixty-four.
+A network of an ensemble maps ``(seeds, batch, in)`` to ``(seeds, batch, out)``; its parameters
+carry the seed axis first. A *recipe* such as :func:`mlp` is a value that builds the network once
+the seeds are known, so that the same recipe serves one seed and sixty-four.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -54,14 +55,14 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in pairwise(sizes):
             bound = 1 / math.sqrt(fan_in)
             values = bound * (2 * streams.uniform(fan_in + 1, fan_out) - 1)
             self.weights.append(nn.Parameter(values[:, :-1].clone()))
             self.biases.append(nn.Parameter(values[:, -1:].clone()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map ``(seeds, batch, in)`` to ``(seeds, batch, out)``; ``(batch, in)`` goes to every seed."""
+        """Map ``(seeds, batch, in)``, or ``(batch, in)`` for all, to ``(seeds, batch, out)``."""
         if x.ndim == 2:
             x = x.expand(len(self.weights[0]), -1, -1)
         last = len(self.weights) - 1

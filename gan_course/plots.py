@@ -1,7 +1,7 @@
 """The course's figures in one style.
 
-Data, generator and critic keep their colors throughout the book. The palette is Okabe and Ito's, which
-readers with color-blindness tell apart.
+Data, generator and critic keep their colors throughout the book. The palette is Okabe and Ito's,
+which readers with color-blindness tell apart.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
-__all__ = ["CRITIC", "DATA", "GENERATOR", "NEUTRAL", "ACCENT", "band", "densities", "figure"]
+__all__ = ["ACCENT", "CRITIC", "DATA", "GENERATOR", "NEUTRAL", "band", "densities", "figure"]
 
 DATA, GENERATOR, CRITIC = "#0072B2", "#D55E00", "#009E73"
 ACCENT, NEUTRAL = "#CC79A7", "#595959"
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=[DATA, GENERATOR, CRITIC, ACCENT, NEUTRAL]),
+    "axes.prop_cycle": cycler(color=[DATA, GENERATOR, CRITIC, ACCENT, NEUTRAL]),
     "axes.labelsize": 10,
     "figure.dpi": 110,
     "font.size": 10,
@@ -43,12 +44,13 @@ def figure(columns: int = 1, *, width: float = 7.0, height: float = 2.8) -> tupl
     with mpl.rc_context(STYLE):
         result = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
         interactive = mpl.is_interactive()
-    mpl.interactive(interactive)  # the first figure of a notebook turns it on; the context would undo it
+    # The first figure of a notebook turns interaction on, which leaving the context undid.
+    mpl.interactive(interactive)
     return result
 
 
 def densities(ax: Axes, x: ArrayLike, p: ArrayLike, q: ArrayLike) -> None:
-    """Draw the data's density ``p`` and the generator's ``q`` at the points ``x``, each ``(n,)``."""
+    """Draw the densities ``p`` of the data and ``q`` of the generator at ``x``, all ``(n,)``."""
     for values, color, label in ((p, DATA, "data"), (q, GENERATOR, "generator")):
         ax.fill_between(np.asarray(x), np.asarray(values), color=color, alpha=0.25, linewidth=0)
         ax.plot(np.asarray(x), np.asarray(values), color=color, label=label)

@@ -27,8 +27,9 @@ class Streams:
         Where the numbers are returned. They are drawn on the CPU, so that a seed means the same
         numbers on every device.
     role
-        Streams of one seed with different roles (0 to 15) are independent: initial values, training
-        noise and evaluation each take their own, so that watching a run more closely does not change it.
+        Streams of one seed with different roles (0 to 15) are independent: initial values,
+        training noise and evaluation each take their own, so that watching a run more closely
+        does not change it.
     """
 
     def __init__(

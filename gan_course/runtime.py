@@ -1,8 +1,9 @@
 """Where a cell runs, at which scale, and on which seeds.
 
-Three environment variables steer a whole page without an edit: ``GAN_COURSE_SEED`` shifts every seed of the
-book, ``GAN_COURSE_SCALE`` chooses the full or the smoke scale, and ``GAN_COURSE_STATIC`` is set while the
-pages of the site are executed, where no kernel will answer a widget.
+Three environment variables steer a whole page without an edit: ``GAN_COURSE_SEED`` shifts every
+seed of the book, ``GAN_COURSE_SCALE`` chooses the full or the smoke scale, and
+``GAN_COURSE_STATIC`` is set while the pages of the site are executed, where no kernel will answer
+a widget.
 """
 
 from __future__ import annotations

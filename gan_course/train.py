@@ -1,12 +1,13 @@
 """The one training loop of the course.
 
-A *game* is a value: two networks, a loss and the generator's noise. :func:`train` plays it for an ensemble
-of seeds at once and returns a :class:`Run`, in which every array has a leading seed axis; one seed is the
-special case. :func:`fit_critic` plays only the critic's side, against a generator that stands still.
+A *game* is a value: two networks, a loss and the generator's noise. :func:`train` plays it for an
+ensemble of seeds at once and returns a :class:`Run`, in which every array has a leading seed
+axis; one seed is the special case. :func:`fit_critic` plays only the critic's side, against a
+generator that stands still.
 
-The loop is Algorithm 1 of Goodfellow et al. (2014): ``critic_steps`` updates of the critic, then one of
-the generator. Losses are summed over seeds before one backward pass; since no parameter belongs to two
-seeds, each seed's gradient is what it would be alone.
+The loop is Algorithm 1 of Goodfellow et al. (2014): ``critic_steps`` updates of the critic, then
+one of the generator. Losses are summed over seeds before one backward pass; since no parameter
+belongs to two seeds, each seed's gradient is what it would be alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gan_course.nets import Recipe
 from gan_course.random import Streams
 from gan_course.runtime import is_static, one_thread
 
-__all__ = ["Adam", "Game", "Optimizer", "Run", "SGD", "fit_critic", "train"]
+__all__ = ["SGD", "Adam", "Game", "Optimizer", "Run", "fit_critic", "train"]
 
 Metric = Callable[["Run"], NDArray[np.float64] | torch.Tensor]
 """Measures a run in progress: one value (or array) a seed, leading axis ``seeds``."""
@@ -48,7 +49,7 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma and Ba, 2015) with step size ``lr``; ``betas`` as is usual for adversarial training."""
+    """Adam (Kingma and Ba, 2015) with step size ``lr``; ``betas`` as is usual for GANs."""
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.5, 0.9)
@@ -68,7 +69,8 @@ class Game:
     Attributes
     ----------
     generator, critic
-        Recipes (see :mod:`gan_course.nets`): from noise to data space and from data space to one number.
+        Recipes (see :mod:`gan_course.nets`): from noise to data space and from data space to one
+        number.
     loss
         What each side minimizes (see :mod:`gan_course.losses`).
     noise
@@ -109,7 +111,7 @@ class Run:
 
     @torch.no_grad()
     def sample(self, n: int) -> torch.Tensor:
-        """``n`` generated points a seed, shape ``(seeds, n, dim)``: the same noise at every call."""
+        """``n`` points a seed, shape ``(seeds, n, dim)``, from the same noise at every call."""
         device = next(self.generator.parameters()).device
         return self.generator(self.game.noise.sample(n, Streams(self.seeds, device, _EVALUATE)))
 
@@ -151,8 +153,8 @@ def train(
     optimizer, generator_optimizer
         Of the critic and of the generator (the same settings where only one is given).
     metrics, record_every
-        Recorded into ``Run.history`` before the first step, every ``record_every`` steps (default: ten
-        times a run) and after the last.
+        Recorded into ``Run.history`` before the first step, every ``record_every`` steps
+        (default: ten times a run) and after the last.
     snapshots
         Generator steps at which a copy of both networks is kept; 0 is the initial value.
     progress

@@ -17,13 +17,19 @@ Array = NDArray[np.float64]
 
 
 def kl(p: ArrayLike, q: ArrayLike, x: ArrayLike) -> Array:
-    """Kullback-Leibler divergence ``KL(p || q) = int p log(p / q) dx``; infinite where ``q`` misses ``p``."""
+    """Kullback-Leibler divergence ``KL(p || q) = int p log(p / q) dx``.
+
+    It is infinite if ``p > 0 = q`` at some point of the grid.
+    """
     p, q, x = _densities(p, q, x)
     return np.trapezoid(rel_entr(p, q), x)
 
 
 def js(p: ArrayLike, q: ArrayLike, x: ArrayLike) -> Array:
-    """Jensen-Shannon divergence ``(KL(p || m) + KL(q || m)) / 2`` with ``m = (p + q) / 2``, in [0, log 2]."""
+    """Jensen-Shannon divergence ``(KL(p || m) + KL(q || m)) / 2``, in [0, log 2].
+
+    ``m = (p + q) / 2`` is the mean of the two densities.
+    """
     p, q, x = _densities(p, q, x)
     m = (p + q) / 2
     return np.trapezoid(rel_entr(p, m) + rel_entr(q, m), x) / 2
@@ -38,7 +44,7 @@ def tv(p: ArrayLike, q: ArrayLike, x: ArrayLike) -> Array:
 def _densities(p: ArrayLike, q: ArrayLike, x: ArrayLike) -> tuple[Array, Array, Array]:
     p, q, x = (np.asarray(a, dtype=np.float64) for a in (p, q, x))
     if x.ndim != 1 or len(x) < 2 or not (np.diff(x) > 0).all():
-        raise ValueError(f"x has shape {x.shape}; allowed is an increasing grid of shape (n,), n >= 2")
+        raise ValueError(f"x has shape {x.shape}; allowed is an increasing grid (n,), n >= 2")
     for name, values in (("p", p), ("q", q)):
         if values.shape[-1:] != x.shape:
             raise ValueError(f"{name} has shape {values.shape}; allowed is (..., {len(x)}), as x")

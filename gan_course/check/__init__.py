@@ -1,11 +1,11 @@
 """Exercise checks that answer back.
 
-``check("game-value", value)`` tests *properties* of an answer, so that any valid method passes, and
-answers a known misconception with its hint. It prints one line and never raises on a wrong answer; under
-nbgrader it raises, so that an exercise left blank earns nothing.
+``check("game-value", value)`` tests *properties* of an answer, so that any valid method passes,
+and answers a known misconception with its hint. It prints one line and never raises on a wrong
+answer; under nbgrader it raises, so that an exercise left blank earns nothing.
 
-The checks of a page stand in the module named after the page: a label is the page's name, a dash and
-the exercise's name.
+The checks of a page stand in the module named after the page: a label is the page's name, a dash
+and the exercise's name.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _game_optimal_d(optimal_discriminator: Callable[..., Any]) -> None:
 def _step(
     sign: float = 1.0, clear: bool = True, both: bool = False, detach: bool = True
 ) -> Callable[..., None]:
-    def critic_step(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:  # noqa: N803
+    def critic_step(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
         fake = G(z).detach() if detach else G(z)
         loss = -sign * _value(D(x), D(fake))
         if clear:
@@ -129,7 +129,8 @@ def _game_critic_step(critic_step: Callable[..., Any]) -> None:
     results = [_run_critic_step(step) for step in (critic_step, _step(), _step(sign=-1.0))]
     (before, after, generator, leaked), (_, right, untouched, _), (_, descent, _, _) = results
     expect(not torch.allclose(after, before), "The critic did not move: call `optimizer.step()`.")
-    expect(torch.allclose(generator, untouched), "The generator's parameters must stay as they are.")
+    kept = torch.allclose(generator, untouched)
+    expect(kept, "The generator's parameters must stay as they are.")
     expect(
         not torch.allclose(after, descent),
         "The critic went in the wrong direction: optimizers descend, and V is to be maximized.",
@@ -142,7 +143,9 @@ def _game_critic_step(critic_step: Callable[..., Any]) -> None:
     expect(not leaked, "The backward pass ran into the generator: `detach()` the generated points.")
 
 
-def _run_critic_step(step: Callable[..., Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
+def _run_critic_step(
+    step: Callable[..., Any],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
     """Critic before, critic after, generator after, and whether the generator got a gradient."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -174,7 +177,8 @@ def _run_critic_step(step: Callable[..., Any]) -> tuple[torch.Tensor, torch.Tens
 def _game_js_bound(js_lower_bound: Callable[..., Any]) -> None:
     for v in (-math.log(4), -1.0, -0.2, 0.0):
         got, right = float(numbers(js_lower_bound(v), ())), (v + math.log(4)) / 2
-        expect(v == -math.log(4) or not _close(got, 2 * right), "The value at D* holds 2 JS, not JS.")
+        doubled = v != -math.log(4) and _close(got, 2 * right)
+        expect(not doubled, "The value at D* holds 2 JS, not JS.")
         expect(
             not _close(got, (v - math.log(4)) / 2),
             "Check a sign: at V = -log 4 the bound is 0, at V = 0 it is log 2.",
@@ -184,5 +188,3 @@ def _game_js_bound(js_lower_bound: Callable[..., Any]) -> None:
 
 def _close(got: float, right: float) -> bool:
     return math.isclose(got, right, rel_tol=1e-6, abs_tol=1e-9)
-
-

@@ -32,7 +32,8 @@ from gan_course.check import exercise, expect, numbers
 def _saturation_slopes(slopes: Callable[..., Any]) -> None:
     a = np.array([-3.0, -1.0, 0.5, 2.0])
     result = slopes(a)
-    expect(isinstance(result, tuple) and len(result) == 2, "Return two arrays: minimax, then other.")
+    pair = isinstance(result, tuple) and len(result) == 2
+    expect(pair, "Return two arrays: minimax, then non-saturating.")
     minimax, other = (numbers(value, a.shape) for value in result)
     right = -expit(a), -expit(-a)
     expect(
@@ -78,7 +79,7 @@ def peak() -> float:
 
 @exercise(
     "saturation-peak",
-    praise="Farther away the minimax gradient only falls: the worse the generator, the less it learns.",
+    praise="Farther away the gradient only falls: the worse the generator, the less it learns.",
     wrong=[
         (0.0, "vanishes at 0"),
         (4.0, "farther"),
@@ -91,7 +92,7 @@ def _saturation_peak(answer: Any) -> None:
     mu = float(numbers(getattr(answer, "value", answer), ()))
     top = peak()
     expect(mu != 0, "The gradient vanishes at 0: there the generator is perfect.")
-    expect(mu > top - 0.15, "The largest minimax gradient lies farther out: you are nearer than the peak.")
+    expect(mu > top - 0.15, "The largest gradient lies farther out: you are nearer than the peak.")
     expect(mu < top + 0.15, "You are farther out than the peak of the minimax gradient.")
 
 
@@ -135,7 +136,7 @@ def _saturation_frozen(frozen_gradient: Callable[..., Any]) -> None:
         expect(not math.isclose(got, len(z) * right, rel_tol=1e-6), "Take the mean over the noise.")
         expect(
             math.isclose(got, right, rel_tol=1e-5, abs_tol=1e-8),
-            "Wanted is the derivative in m, at m = mu, of the mean of -log D*(z + m), D* fixed at mu.",
+            "Wanted is the derivative in m, at m = mu, of the mean of -log D*(z + m), D* fixed.",
         )
 
 
@@ -149,7 +150,7 @@ def _dropping_cost(k: int) -> float:
 
 @exercise(
     "saturation-dropped-mode",
-    praise="The price of a dropped mode falls like log(e/2)/k, while an invented one costs infinitely much.",
+    praise="The price falls like log(e/2)/k, while a mode that the data lack costs without bound.",
     wrong=[
         (lambda k: _dropping_cost(k) / 2, "factor"),
         (lambda k: math.log(k / (k - 1)), "KL(q || p)"),
@@ -170,5 +171,5 @@ def _saturation_dropped_mode(dropping_cost: Callable[..., Any]) -> None:
         )
         expect(
             math.isclose(got, right, rel_tol=1e-6),
-            "Sum over modes: m = (p + q)/2 has two values, one on the kept and one on the dropped mode.",
+            "Sum over modes: m = (p + q)/2 is one value on kept modes and another on the dropped.",
         )

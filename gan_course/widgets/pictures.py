@@ -35,10 +35,14 @@ class Picture:
 
 def draw_figure(draw: Callable[[Axes], object], size: tuple[float, float]) -> Figure:
     """A figure of `size` inches with one pair of axes, drawn by `draw`; pyplot never sees it."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
-    draw(figure.add_subplot())
+    from gan_course.plots import STYLE
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.add_subplot())
     return figure
 
 

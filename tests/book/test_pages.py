@@ -1,4 +1,4 @@
-"""Gates on the pages' sources: witnesses that can fail, exercises whose solutions pass, short cells."""
+"""Gates on the pages: witnesses that can fail, exercises whose solutions pass, short cells."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gan_course.check import exercises, judge
 PAGES = pages()
 ALL = [(page, cell) for page in PAGES for cell in cells(page)]
 MAX_LINES = 15
+MAX_COLUMNS = 92  # what fits beside the margins on a wide screen
 
 
 def _named(items: list[tuple[Path, Cell]]) -> Any:
@@ -34,6 +35,8 @@ def test_pages_are_found() -> None:
 def test_cells_are_short(page: Path, cell: Cell) -> None:
     lines = [line for line in cell.code.splitlines() if line.strip()]
     assert len(lines) <= MAX_LINES, f"{page.name}: cell {cell.id} has {len(lines)} lines"
+    wide = [line for line in lines if len(line) > MAX_COLUMNS]
+    assert not wide, f"{page.name}: cell {cell.id} has wide lines {wide}"
 
 
 @_named(ALL)
@@ -199,7 +202,9 @@ def test_page_has_every_part(page: Path) -> None:
         "\n## Further reading",
     ]
     places = [text.find(part) for part in parts]
-    assert -1 not in places and places == sorted(places), dict(zip(parts, places, strict=True))
+    found = dict(zip(parts, places, strict=True))
+    assert -1 not in places, found
+    assert places == sorted(places), found
     in_short = text.split("\n## In short")[1].split("\n## ")[0]
     assert len(re.findall(r"^- ", in_short, re.MULTILINE)) == 5
     assert "*With a pencil.*" in text
@@ -219,7 +224,8 @@ def test_each_chapter_has_a_false_claim_and_an_open_lab() -> None:
 def test_claims_are_quoted_and_not_typed(page: Path) -> None:
     """A claim's estimate reaches the prose only through its key, and every key is used."""
     text = page.read_text(encoding="utf-8")
-    made = set(re.findall(r'claims\.(?:mean|count|exact|measured)\(\s*"([\w-]+)"', text))
+    made = set(re.findall(rf'"({page.stem}-[\w-]+)"', "".join(c.code for c in cells(page))))
+    made -= set(LABELS)
     quoted = set(re.findall(r"\{(?:measured|exact)\}`([\w-]+?)(?:-interval|-seeds)?`", text))
     assert quoted <= made
     assert made <= quoted, f"measured, and not told: {made - quoted}"

@@ -22,6 +22,7 @@ PROSE = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("\n
 @given(PROSE)
 @example("1. a\n2) b\n# c\n- d\n+ e\n> f\n===")
 @example("1|\n:-")
+@example("[[]]()\n[1]: 1")
 @example(r"[a](b) [^c] [ ] $x$ `y` *z* _w_ ~~v~~ <b> &amp; &#36; \[")
 def test_prose_survives_escaping(text: str) -> None:
     text = "\n".join(" ".join(line.split()) for line in text.split("\n") if line.strip())

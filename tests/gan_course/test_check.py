@@ -63,7 +63,7 @@ def test_nonsense_never_raises(label: str, nonsense: Any) -> None:
 
 
 def test_unknown_label_lists_the_nearest() -> None:
-    with pytest.raises(ValueError, match="'game-valu'.*nearest are game-value"):
+    with pytest.raises(ValueError, match=r"'game-valu'.*nearest are game-value"):
         check("game-valu", 1)
     with pytest.raises(ValueError, match="nearest are"):
         check("nowhere-at-all", 1)
@@ -102,6 +102,7 @@ def test_numbers_come_from_any_library() -> None:
     import numpy as np
     import torch
 
-    for value in ([1, 2], (1.0, 2.0), np.array([1, 2]), torch.tensor([1.0, 2.0], requires_grad=True)):
+    tensor = torch.tensor([1.0, 2.0], requires_grad=True)
+    for value in ([1, 2], (1.0, 2.0), np.array([1, 2]), tensor):
         assert numbers(value, (2,)).tolist() == [1.0, 2.0]
     expect(True, "never told")

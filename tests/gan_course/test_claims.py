@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from gan_course import claims
-from gan_course.claims import ClaimError, clopper_pearson, student_t
+from gan_course.claims import ClaimError, Verdict, clopper_pearson, student_t
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,8 @@ def full_scale(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_student_t_is_the_textbook_interval() -> None:
     low, high = student_t([1.0, 2.0, 3.0])
     assert (low + high) / 2 == pytest.approx(2)
-    assert (high - low) / 2 == pytest.approx(4.302652729911275 / np.sqrt(3))  # t(0.975; 2) s / sqrt n
+    t = 4.302652729911275  # quantile 0.975 of t with 2 degrees of freedom, from a table
+    assert (high - low) / 2 == pytest.approx(t / np.sqrt(3))
 
 
 def test_student_t_covers_at_16_seeds_also_when_skewed() -> None:
@@ -57,13 +58,14 @@ def test_verdict_needs_the_wider_interval() -> None:
     """A threshold between the 95 % and the 99.9 % interval is undecided."""
     values = np.linspace(0.9, 1.1, 16)
     threshold = (student_t(values)[1] + student_t(values, 0.999)[1]) / 2
-    assert claims.mean("t-8", "s", values, below=threshold, expect="undecided").verdict == "undecided"
+    claim = claims.mean("t-8", "s", values, below=threshold, expect="undecided")
+    assert claim.verdict == "undecided"
 
 
 @pytest.mark.parametrize("expect", ["holds", "undecided"])
-def test_a_false_claim_raises(expect: str) -> None:
+def test_a_false_claim_raises(expect: Verdict) -> None:
     with pytest.raises(ClaimError, match="measured 'false'"):
-        claims.mean("t-9", "s", np.linspace(2, 3, 16), below=1, expect=expect)  # type: ignore[arg-type]
+        claims.mean("t-9", "s", np.linspace(2, 3, 16), below=1, expect=expect)
 
 
 def test_an_undecided_claim_that_should_hold_raises() -> None:

@@ -31,13 +31,6 @@ FLAGS = [
 SITE = Path(os.environ.get("GAN_COURSE_SITE", REPOSITORY / "_build" / "html")).resolve()
 
 
-def unavailable(what: str) -> None:
-    """Skip with a word to the user, but never where a machine is to vouch for the book."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per page of the built book, or a single one that says that it is not built."""
     if "docname" in metafunc.fixturenames:
@@ -49,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def site() -> Path:
     """Folder of the built site."""
     if not (SITE / "searchindex.js").is_file():
-        unavailable(f"no built site in {SITE}: run `make book` first")
+        sitechecks.unavailable(f"no built site in {SITE}: run `make book` first")
     return SITE
 
 
@@ -68,12 +61,12 @@ def packages() -> Path:
     if not (stamp.is_file() and stamp.read_text() == lock):
         npm = shutil.which("npm")
         if npm is None:
-            unavailable("npm is missing: it installs what the browser tests serve in a CDN's place")
+            sitechecks.unavailable("npm is missing: it installs what pages fetch from a CDN")
         done = subprocess.run(
             [str(npm), "ci", "--prefix", str(HERE)], capture_output=True, text=True, cwd=HERE
         )
         if done.returncode:
-            unavailable(f"npm ci failed:\n{done.stderr[-2000:]}")
+            sitechecks.unavailable(f"npm ci failed:\n{done.stderr[-2000:]}")
         stamp.write_text(lock)
     return stamp.parent
 
@@ -86,6 +79,8 @@ def browser(packages: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         found = found or playwright.chromium.executable_path
         if not Path(found).exists():
-            unavailable("Chromium is missing: install it, or run `playwright install chromium`")
+            sitechecks.unavailable(
+                "Chromium is missing: install it, or run `playwright install chromium`"
+            )
         with playwright.chromium.launch(executable_path=found, args=FLAGS) as chromium:
             yield chromium

@@ -271,3 +271,14 @@ def test_page_weight_counts_each_own_picture_once(folder: Path) -> None:
 def test_docnames_come_from_the_search_index(folder: Path) -> None:
     (folder / "searchindex.js").write_text('Search.setIndex({"docnames":["b","a/c"],"x":{}})')
     assert sitechecks.docnames(folder) == ["a/c", "b"]
+
+
+def test_what_is_missing_skips_for_a_user_and_fails_for_a_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no browser"):
+        sitechecks.unavailable("no browser")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no browser"):
+        sitechecks.unavailable("no browser")

@@ -30,6 +30,7 @@ CELLS = [
     "print('frame', f.index)",
 ]
 
+expect.set_options(timeout=20_000)
 pytestmark = pytest.mark.slow
 
 
@@ -99,7 +100,8 @@ def notebook(browser: Browser, lab: str) -> Iterator[Page]:
 
 
 def rerun(page: Page, index: int) -> None:
-    """Run one cell again."""
+    """Run one cell again, once what was moved is on its way: the widget tells of it in 0.1 s."""
+    page.wait_for_timeout(500)
     page.locator(f"[data-windowed-list-index='{index}'] .jp-InputArea-editor").click()
     page.keyboard.press("Control+Enter")
 

@@ -1,8 +1,9 @@
 """The book's own Sphinx extension: everything between the sources and the site and notebooks.
 
-`fingerprint` reruns a page when what it depends on changed, `numbers` quotes measured numbers in prose,
-`ledger` lists claims, `errata` the lectures' mistakes, `pages` adds launch buttons and times, `widgets`
-keeps widgets alive without a kernel, `accessibility` mends the theme, and `notebooks` writes the notebooks.
+`fingerprint` reruns a page when what it depends on changed, `numbers` quotes measured numbers in
+prose, `ledger` lists claims, `errata` the lectures' mistakes, `pages` adds launch buttons and
+times, `widgets` keeps widgets alive without a kernel, `accessibility` mends the theme, and
+`notebooks` writes the notebooks.
 """
 
 from __future__ import annotations

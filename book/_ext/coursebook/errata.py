@@ -59,11 +59,10 @@ class ErrataDirective(SphinxDirective):
 
     def _row(self, row: dict[str, Any]) -> nodes.Node:
         lead = f"**{row['number']}** ({row['place']}; {KINDS[row['kind']]})."
-        text = (
-            f"{lead} *The source:* {row['says']} *Right:* {row['right']} *Settled:* {row['settled']}"
-        )
+        parts = (("The source", "says"), ("Right", "right"), ("Settled", "settled"))
+        text = " ".join([lead, *(f"*{title}:* {row[field]}" for title, field in parts)])
         container = nodes.container(ids=[f"erratum-{row['number']}"], classes=["erratum"])
-        self.state.nested_parse([text], self.content_offset, container)  # type: ignore[arg-type]
+        self.state.nested_parse([text], self.content_offset, container)
         return container
 
 

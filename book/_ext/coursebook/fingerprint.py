@@ -1,8 +1,9 @@
 """Rerun a page when, and only when, something changed that its outputs depend on.
 
-jupyter-cache knows a page by the text of its code cells. It does not see that the package, a recording,
-the lock, the base seed or the scale changed, and would keep a stale number silently. So every page gets a
-hidden last cell that holds a hash of these: it is part of the text that the cache compares.
+jupyter-cache knows a page by the text of its code cells. It does not see that the package, a
+recording, the lock, the base seed or the scale changed, and would keep a stale number silently.
+So every page gets a hidden last cell that holds a hash of these: it is part of the text that the
+cache compares.
 """
 
 from __future__ import annotations
@@ -110,9 +111,10 @@ def find_outdated(
     outdated = []
     for docname, digest in _known(env).items():
         path = Path(env.doc2path(docname))
-        if docname in env.found_docs and path.is_file():
-            if fingerprint(path.read_text(encoding="utf-8"), Path(app.srcdir)) != digest:
-                outdated.append(docname)
+        if docname not in env.found_docs or not path.is_file():
+            continue
+        if fingerprint(path.read_text(encoding="utf-8"), Path(app.srcdir)) != digest:
+            outdated.append(docname)
     return outdated
 
 

@@ -79,7 +79,8 @@ def escape(text: str) -> str:
     """Escape prose so that no Markdown or formula starts where none is meant."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", text).translate(_ESCAPES)
     text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
-    return re.sub(r"\[(?=\^|[ xX]\]|[^\]]*\]\()", "&#91;", text)
+    text = re.sub(r"\](?=[(:])", "&#93;", text)
+    return re.sub(r"\[(?=\^|[ xX]\])", "&#91;", text)
 
 
 def escape_line_starts(text: str) -> str:

@@ -1,7 +1,8 @@
 """The ledger: every claim of the book, collected from the pages' outputs.
 
-`gan_course.claims` records each claim under the key `claim:NAME` in its page's outputs. They are collected
-when a page is read, forgotten when it is purged, and listed by the directive `{ledger}`.
+`gan_course.claims` records each claim under the key `claim:NAME` in its page's outputs. They are
+collected when a page is read, forgotten when it is purged, and listed by the directive
+`{ledger}`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Numbers in prose: roles that quote what a cell of the same page recorded.
 
-`{measured}` quotes a number that this run measured, `{exact}` one that is the same on every machine, both
-by their key. Both read what `gan_course.claims` left in the page's outputs; an unknown key is an error. In
-notebooks a measured number stands by its key, since the student's run has its own.
+`{measured}` quotes a number that this run measured, `{exact}` one that is the same on every
+machine, both by their key. Both read what `gan_course.claims` left in the page's outputs; an
+unknown key is an error. In notebooks a measured number stands by its key, since the student's run
+has its own.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -33,7 +33,9 @@ class PageInfoDirective(SphinxDirective):
     The option `run` names one of `BUDGETS`; a test holds the page to it.
     """
 
-    option_spec = {"run": lambda text: directives.choice(text, tuple(BUDGETS))}
+    option_spec: ClassVar[dict[str, Any]] = {
+        "run": lambda text: directives.choice(text, tuple(BUDGETS))
+    }
 
     def run(self) -> list[nodes.Node]:
         source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
@@ -71,12 +73,12 @@ def add_launch_buttons(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
     """Point the launch buttons at the student notebook, which Colab and Binder can open."""
-    if doctree is None or not list(doctree.findall(lambda n: "cell_index" in getattr(n, "attributes", {}))):
+    if page not in _budgets(app.env):
         return
     notebook = context["pathto"](f"{page.removeprefix('book/')}.ipynb", 1)
     buttons = [
         _button("Colab", colab_url(app.config, page), "fas fa-play", "Open in Google Colab"),
-        _button("Binder", binder_url(app.config, page), "fas fa-flask", "Open on Binder (slow start)"),
+        _button("Binder", binder_url(app.config, page), "fas fa-flask", "Open on Binder"),
         _button("Notebook", notebook, "fas fa-download", "Download the notebook"),
     ]
     context["header_buttons"].insert(
