@@ -139,8 +139,8 @@ class Mixture:
 
     def log_density(self, x: torch.Tensor) -> torch.Tensor:
         """Natural logarithm of the density at ``x`` of shape ``(..., dim)``; shape ``(...)``."""
-        centers, stds = self._centers.to(x), torch.tensor(self.stds).to(x)
-        log_weights = torch.tensor(self._weights).to(x).log()
+        centers, stds = self._centers.to(x), torch.tensor(self.stds, dtype=torch.float64).to(x)
+        log_weights = torch.tensor(self._weights, dtype=torch.float64).to(x).log()
         u = (x[..., None, :] - centers) / stds[:, None]
         constant = self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
         return torch.logsumexp(log_weights - 0.5 * u.square().sum(-1) - constant, dim=-1)

@@ -1,8 +1,9 @@
 """Distances between distributions.
 
 On a grid: ``p`` and ``q`` are densities given by their values at the points of ``x`` (shape
-``(n,)``, increasing), ``(..., n)`` each; integrals are trapezoidal sums, which for smooth densities
-that vanish at both ends converge faster than any power of the spacing. Logarithms are natural.
+``(n,)``, increasing), ``(..., n)`` each; integrals are trapezoidal sums. On a uniform grid, for
+smooth integrands that vanish with all derivatives at both ends, these converge faster than any
+power of the spacing; :func:`tv` has kinks and converges like its square. Logarithms are natural.
 """
 
 from __future__ import annotations

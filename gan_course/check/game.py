@@ -171,11 +171,11 @@ def _run_critic_step(
         (lambda v: (v - math.log(4)) / 2, "sign"),
         (lambda v: (v + math.log(2)) / 2, "log 4"),
         (lambda v: v / 2, "log 4"),
-        (lambda v: (v + 2) / 2, "log 4"),
+        (lambda v: (v + math.log(4)) / 2, "worse than a coin"),
     ],
 )
 def _game_js_bound(js_lower_bound: Callable[..., Any]) -> None:
-    for v in (-math.log(4), -1.0, -0.2, 0.0):
+    for v in (-1.0, -0.2, 0.0, -math.log(4)):
         got, right = float(numbers(js_lower_bound(v), ())), (v + math.log(4)) / 2
         doubled = v != -math.log(4) and _close(got, 2 * right)
         expect(not doubled, "The value at D* holds 2 JS, not JS.")
@@ -184,6 +184,8 @@ def _game_js_bound(js_lower_bound: Callable[..., Any]) -> None:
             "Check a sign: at V = -log 4 the bound is 0, at V = 0 it is log 2.",
         )
         expect(_close(got, right), "Solve V = 2 JS - log 4, natural logarithm, for JS.")
+    poor = float(numbers(js_lower_bound(-3.0), ()))
+    expect(_close(poor, 0.0), "At V = -3 the critic is worse than a coin, and JS >= 0 says more.")
 
 
 def _close(got: float, right: float) -> bool:

@@ -18,7 +18,7 @@ from gan_course.check import exercises, judge
 PAGES = pages()
 ALL = [(page, cell) for page in PAGES for cell in cells(page)]
 MAX_LINES = 15
-MAX_COLUMNS = 92  # what fits beside the margins on a wide screen
+MAX_COLUMNS = 90  # what fits beside the margins on a wide screen
 
 
 def _named(items: list[tuple[Path, Cell]]) -> Any:

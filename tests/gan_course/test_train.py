@@ -1,0 +1,228 @@
+"""Networks, losses and the training loop against plain single-seed PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gan_course import losses, nets
+from gan_course.data import Mixture, Normal
+from gan_course.random import Streams
+from gan_course.train import SGD, Adam, Game, Run, fit_critic, train
+
+TARGET = Mixture([-1.5, 1.5], [0.4, 0.4])
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Float64: in float32 two orders of summation drift apart, and Adam magnifies it."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def _game(loss: losses.Loss = losses.minimax, activation: str = "tanh") -> Game:
+    net = nets.mlp(1, 16, 16, 1, activation=activation)
+    return Game(net, net, loss)
+
+
+# --- networks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
+def test_mlp_is_one_plain_network_a_seed(activation: str, double: None) -> None:
+    ensemble = nets.mlp(2, 5, 4, 3, activation=activation)(Streams([3, 8]))
+    plain = {
+        "relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "silu": nn.SiLU(),
+        "tanh": nn.Tanh(), "identity": nn.Identity(),
+    }[activation]  # fmt: skip
+    x = torch.randn(2, 7, 2)
+    for seed in range(2):
+        layers: list[nn.Module] = []
+        for w, b in zip(ensemble.weights, ensemble.biases, strict=True):
+            linear = nn.Linear(*w.shape[1:])
+            linear.weight.data, linear.bias.data = w[seed].T, b[seed, 0]
+            layers += [linear, plain]
+        assert torch.allclose(nn.Sequential(*layers[:-1])(x[seed]), ensemble(x)[seed])
+    assert torch.allclose(ensemble(x[0])[1], ensemble(x[0].expand(2, -1, -1))[1])
+
+
+def test_initial_values_are_those_of_linear() -> None:
+    net = nets.mlp(400, 300)(Streams(range(4)))
+    for values in (net.weights[0], net.biases[0]):
+        assert values.abs().max().item() == pytest.approx(1 / 20, rel=0.02)
+        assert values.std().item() == pytest.approx(1 / 20 / np.sqrt(3), rel=0.05)
+
+
+def test_shift_moves_by_its_parameter() -> None:
+    g = nets.shift(6.0, dim=2)(Streams([0, 1, 2]))
+    assert torch.equal(g(torch.zeros(3, 4, 2)), torch.full((3, 4, 2), 6.0))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "activation", "message"),
+    [((3,), "relu", "at least two"), ((3, 0), "relu", "positive"), ((1, 1), "gelu", "'gelu'")],
+)
+def test_bad_mlp(sizes: tuple[int, ...], activation: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nets.mlp(*sizes, activation=activation)
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+def test_losses_are_their_formulas(double: None) -> None:
+    real, fake = torch.randn(2, 3, 50, 1)
+    d_real, d_fake = real.sigmoid(), fake.sigmoid()
+    value = (d_real.log() + (1 - d_fake).log()).mean((1, 2))
+    for loss in (losses.minimax, losses.non_saturating):
+        assert torch.allclose(loss.critic(real, fake), -value)
+    assert torch.allclose(losses.minimax.generator(fake), (1 - d_fake).log().mean((1, 2)))
+    assert torch.allclose(losses.non_saturating.generator(fake), -d_fake.log().mean((1, 2)))
+
+
+@pytest.mark.parametrize("loss", [losses.minimax, losses.non_saturating], ids=lambda x: x.name)
+def test_losses_survive_sure_critics(loss: losses.Loss) -> None:
+    sure = torch.tensor([[[500.0], [-500.0]]], requires_grad=True)
+    total = loss.critic(sure, sure) + loss.generator(sure)
+    (gradient,) = torch.autograd.grad(total.sum(), sure)
+    assert torch.isfinite(total).all()
+    assert torch.isfinite(gradient).all()
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+
+def _plain(game: Game, seed: int, steps: int, k: int) -> tuple[nn.Module, nn.Module]:
+    """Algorithm 1 in plain PyTorch for one seed, from the same initial values and noise."""
+    start = Streams([seed], role=0)
+    generator, critic = game.generator(start), game.critic(start)
+    draws = Streams([seed], role=1)
+    opt_d = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    opt_g = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    for _ in range(steps):
+        for _ in range(k):
+            x = TARGET.sample(32, draws)
+            fake = generator(game.noise.sample(32, draws)).detach()
+            opt_d.zero_grad()
+            d_real, d_fake = critic(x).sigmoid(), critic(fake).sigmoid()
+            (-d_real.log().mean() - (1 - d_fake).log().mean()).backward()
+            opt_d.step()
+        opt_g.zero_grad()
+        d_fake = critic(generator(game.noise.sample(32, draws))).sigmoid()
+        minimax = game.loss is losses.minimax
+        ((1 - d_fake).log().mean() if minimax else -d_fake.log().mean()).backward()
+        opt_g.step()
+    return generator, critic
+
+
+@pytest.mark.parametrize("loss", [losses.minimax, losses.non_saturating], ids=lambda x: x.name)
+@pytest.mark.parametrize("k", [1, 3])
+def test_train_is_algorithm_1(loss: losses.Loss, k: int, double: None) -> None:
+    """To 1e-9 after 20 steps: float64 sums in another order, times Adam's gain."""
+    game = _game(loss)
+    run = train(game, TARGET, seeds=[4, 9], steps=20, batch=32, critic_steps=k)
+    for i, seed in enumerate(run.seeds):
+        for ours, plain in zip((run.generator, run.critic), _plain(game, seed, 20, k), strict=True):
+            for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+                assert torch.allclose(a[i], b[0], rtol=0, atol=1e-9)
+
+
+def test_a_seed_trains_the_same_alone_and_among_others(double: None) -> None:
+    together = train(_game(), TARGET, seeds=range(8), steps=30, batch=32).sample(16)
+    alone = train(_game(), TARGET, seeds=[5], steps=30, batch=32).sample(16)
+    assert torch.allclose(together[5], alone[0], rtol=0, atol=1e-9)
+    assert not torch.allclose(together[4], alone[0], atol=1e-3)
+
+
+def test_same_seeds_same_result() -> None:
+    first, second = (train(_game(), TARGET, seeds=[1, 2], steps=10, batch=16) for _ in range(2))
+    assert torch.equal(first.sample(8), second.sample(8))
+
+
+def test_watching_does_not_change_a_run() -> None:
+    plain = train(_game(), TARGET, seeds=[1, 2], steps=10, batch=16)
+    watched = train(
+        _game(), TARGET, seeds=[1, 2], steps=10, batch=16, record_every=1, snapshots=range(11),
+        metrics={"mean": lambda run: run.sample(8).mean((1, 2))},
+    )  # fmt: skip
+    assert torch.equal(plain.sample(8), watched.sample(8))
+
+
+def test_history_and_snapshots() -> None:
+    def mean(run: Run) -> torch.Tensor:
+        return run.sample(8).mean((1, 2))
+
+    run = train(
+        _game(), TARGET, seeds=[1, 2, 3], steps=7, batch=16, record_every=3,
+        metrics={"mean": mean}, snapshots=(0, 7),
+    )  # fmt: skip
+    assert run.steps == [0, 3, 6, 7]
+    assert run.history["mean"].shape == (3, 4)
+    assert np.allclose(run.history["mean"][:, 0], mean(run.at(0)))
+    assert np.allclose(run.history["mean"][:, -1], mean(run))
+    with pytest.raises(ValueError, match=r"step is 5.*\[0, 7\]"):
+        run.at(5)
+
+
+def test_interrupting_returns_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    calls = []
+
+    def interrupt(run: Run) -> np.ndarray:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return np.zeros(1)
+
+    run = train(
+        _game(), TARGET, seeds=[0], steps=10, batch=8, record_every=1, metrics={"x": interrupt}
+    )
+    assert run.steps[:3] == [0, 1, 2]
+    assert "interrupted at step 3 of 10" in capsys.readouterr().out
+
+
+def test_threads_are_given_back() -> None:
+    before = torch.get_num_threads()
+    train(_game(), TARGET, seeds=[0], steps=1, batch=4)
+    assert torch.get_num_threads() == before
+
+
+def test_fit_critic_finds_the_density_ratio() -> None:
+    """Between N(0, 1) and N(1, 1) the best logit is 1/2 - x: a linear critic finds it."""
+    critic = fit_critic(
+        nets.mlp(1, 1), losses.minimax, Normal(), Normal(1.0), seeds=range(4), steps=1500,
+        batch=512, optimizer=Adam(5e-3),
+    )  # fmt: skip
+    weight, bias = (p.detach().flatten() for p in critic.parameters())
+    assert torch.allclose(weight, torch.full((4,), -1.0), atol=0.15)
+    assert torch.allclose(bias, torch.full((4,), 0.5), atol=0.15)
+
+
+def test_generator_step_leaves_the_critic_alone() -> None:
+    """With a critic that cannot move, its parameters stay, and the generator descends."""
+    game = Game(nets.shift(2.0), nets.mlp(1, 8, 1), losses.non_saturating)
+    run = train(
+        game, Normal(), seeds=[0, 1], steps=5, batch=64, optimizer=SGD(0.0),
+        generator_optimizer=SGD(0.1), snapshots=(0,),
+    )  # fmt: skip
+    before, after = run.at(0).critic.parameters(), run.critic.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not torch.equal(run.at(0).sample(4), run.sample(4))
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "critic_steps"])
+def test_bad_budget(name: str) -> None:
+    arguments = {"steps": 1, "batch": 1, "critic_steps": 1} | {name: 0}
+    with pytest.raises(ValueError, match=f"{name} is 0"):
+        train(_game(), TARGET, seeds=[0], **arguments)  # type: ignore[arg-type]
+
+
+def test_bad_dimensions_and_seeds() -> None:
+    with pytest.raises(ValueError, match="fake has dimension 2"):
+        fit_critic(nets.mlp(1, 1), losses.minimax, Normal(), Normal(dim=2), seeds=[0], steps=1)
+    with pytest.raises(ValueError, match="seeds is empty"):
+        train(_game(), TARGET, seeds=[], steps=1)

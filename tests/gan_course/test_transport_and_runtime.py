@@ -1,0 +1,161 @@
+"""Distances on grids against closed forms, and seeds, scale and device."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import gan_course
+from gan_course import plots, runtime, transport
+
+X = np.linspace(-15, 15, 6001)
+means = st.floats(-4, 4)
+stds = st.floats(0.3, 2)
+
+
+@given(means, stds, means, stds)
+@settings(max_examples=60, deadline=None)
+def test_kl_of_normals(a: float, s: float, b: float, t: float) -> None:
+    p, q = stats.norm(a, s).pdf(X), stats.norm(b, t).pdf(X)
+    closed = math.log(t / s) + (s**2 + (a - b) ** 2) / (2 * t**2) - 0.5
+    if (q > 1e-300).all():  # where the density underflows, no grid can know it
+        assert transport.kl(p, q, X) == pytest.approx(closed, rel=1e-6, abs=1e-9)
+
+
+@given(means, stds, means, stds)
+@settings(max_examples=60, deadline=None)
+def test_distances_are_symmetric_and_bounded(a: float, s: float, b: float, t: float) -> None:
+    p, q = stats.norm(a, s).pdf(X), stats.norm(b, t).pdf(X)
+    js, tv = transport.js(p, q, X), transport.tv(p, q, X)
+    assert js == pytest.approx(transport.js(q, p, X), abs=1e-12)
+    assert -1e-12 <= js <= math.log(2) + 1e-9
+    assert tv**2 / 2 <= js + 1e-9
+    assert js <= math.log(2) * tv + 1e-9
+    assert 0 <= tv <= 1 + 1e-9
+
+
+def test_tv_of_shifted_normals() -> None:
+    p, q = stats.norm(0, 1).pdf(X), stats.norm(2, 1).pdf(X)
+    assert transport.tv(p, q, X) == pytest.approx(2 * stats.norm.cdf(1) - 1, abs=1e-5)  # a kink
+
+
+def test_disjoint_and_equal() -> None:
+    p, q = stats.uniform(-3, 1).pdf(X), stats.uniform(2, 1).pdf(X)
+    assert transport.js(p, q, X) == pytest.approx(math.log(2), rel=6e-3)  # trapezoids at the edges
+    assert transport.kl(p, q, X) == math.inf
+    assert transport.js(p, p, X) == 0
+
+
+def test_leading_axes() -> None:
+    p = stats.norm([[0.0], [1.0]], 1).pdf(X)
+    assert transport.js(p, stats.norm(0, 1).pdf(X), X).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "x", "message"),
+    [
+        ([1.0], [1.0], [0.0], "x has shape"),
+        ([1.0, 1.0], [1.0, 1.0], [1.0, 0.0], "increasing"),
+        ([1.0, 1.0, 1.0], [1.0, 1.0], [0.0, 1.0], r"p has shape \(3,\)"),
+        ([1.0, 1.0], [1.0, -1.0], [0.0, 1.0], "q holds a negative"),
+        ([math.nan, 1.0], [1.0, 1.0], [0.0, 1.0], "p holds a negative number or a NaN"),
+    ],
+)
+def test_bad_grids(p: list[float], q: list[float], x: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        transport.js(p, q, x)
+
+
+def test_w1_on_the_line() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 5, 300))
+    ours = transport.w1_1d(x, y)
+    assert ours == pytest.approx(
+        [stats.wasserstein_distance(a, b) for a, b in zip(x, y, strict=True)]
+    )
+    assert transport.w1_1d(x, x + 3) == pytest.approx(np.full(5, 3.0))
+    with pytest.raises(ValueError, match="as many points"):
+        transport.w1_1d(x, y[:, :10])
+
+
+# --- runtime --------------------------------------------------------------------------------------
+
+
+def test_seeds_are_disjoint_between_bases_and_from_pilots(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    for base in ("0", "1", "7"):
+        monkeypatch.setenv("GAN_COURSE_SEED", base)
+        for chosen in (gan_course.seeds(1000), gan_course.pilot_seeds(1000)):
+            assert len(set(chosen)) == 1000
+            assert not seen & set(chosen)
+            seen |= set(chosen)
+    assert gan_course.seeds(3) == gan_course.seeds(5)[:3]
+
+
+@pytest.mark.parametrize("n", [0, 50_001])
+def test_bad_number_of_seeds(n: int) -> None:
+    with pytest.raises(ValueError, match=f"n is {n}"):
+        gan_course.seeds(n)
+
+
+def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_COURSE_SEED", "-1")
+    with pytest.raises(ValueError, match="GAN_COURSE_SEED is '-1'"):
+        gan_course.base_seed()
+    monkeypatch.setenv("GAN_COURSE_SCALE", "tiny")
+    with pytest.raises(ValueError, match="full, smoke"):
+        runtime.is_smoke()
+
+
+def test_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setenv("GAN_COURSE_SCALE", "smoke")
+    assert gan_course.scale(cpu=3, gpu=2, smoke=1) == 1
+    assert gan_course.scale(cpu=3) == 3
+    monkeypatch.setenv("GAN_COURSE_SCALE", "full")
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("cpu"))
+    assert gan_course.scale(cpu=3, gpu=2, smoke=1) == 3
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("cuda"))
+    assert gan_course.scale(cpu=3, gpu=2, smoke=1) == 2
+
+
+def test_importing_is_light_and_silent() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, gan_course; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
+    assert done.stderr == ""
+
+
+# --- plots ----------------------------------------------------------------------------------------
+
+
+def test_band_draws_mean_and_t_interval() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    fig, ax = plots.figure()
+    plots.band(ax, [0, 1], [[1.0, 2.0], [3.0, 4.0]], color=plots.DATA, label="x")
+    assert ax.lines[0].get_ydata() == pytest.approx([2.0, 3.0])
+    low = ax.collections[0].get_paths()[0].vertices[:, 1].min()
+    assert low == pytest.approx(2 - stats.t.ppf(0.975, 1))
+    with pytest.raises(ValueError, match=r"values has shape \(1, 2\)"):
+        plots.band(ax, [0, 1], [[1.0, 2.0]], color="k", label="x")
+    matplotlib.pyplot.close(fig)
+
+
+def test_the_style_does_not_leak() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    fig, _ = plots.figure(2)
+    assert dict(mpl.rcParams) == before
+    mpl.pyplot.close(fig)
