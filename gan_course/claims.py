@@ -80,9 +80,10 @@ class Claim:
     def __str__(self) -> str:
         return (
             f"Claim {self.key}: {self.verdict}. {self.sentence}\n"
-            f"  {self.key} = {_number(self.estimate)}, "
-            f"95 % interval {_number(self.low)} to {_number(self.high)}\n"
-            f"  {self.interval}, {self.n_seeds} seeds, {self.bound}"
+            f"  {self.key} = {_number(self.estimate)}\n"
+            f"  {self.key}-interval = {_number(self.low)} to {_number(self.high)} "
+            f"(95 %, {self.interval})\n"
+            f"  {self.key}-seeds = {self.n_seeds}; {self.bound}"
         )
 
 

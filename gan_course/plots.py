@@ -17,7 +17,17 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
-__all__ = ["ACCENT", "CRITIC", "DATA", "GENERATOR", "NEUTRAL", "band", "densities", "figure"]
+__all__ = [
+    "ACCENT",
+    "CRITIC",
+    "DATA",
+    "GENERATOR",
+    "NEUTRAL",
+    "band",
+    "densities",
+    "figure",
+    "legend",
+]
 
 DATA, GENERATOR, CRITIC = "#0072B2", "#D55E00", "#009E73"
 ACCENT, NEUTRAL = "#CC79A7", "#595959"
@@ -47,6 +57,12 @@ def figure(columns: int = 1, *, width: float = 7.0, height: float = 2.8) -> tupl
     # The first figure of a notebook turns interaction on, which leaving the context undid.
     mpl.interactive(interactive)
     return result
+
+
+def legend(*axes: Axes, **options: Any) -> None:
+    """Give each of the axes the course's legend; `options` are those of ``Axes.legend``."""
+    for ax in axes:
+        ax.legend(frameon=False, **options)
 
 
 def densities(ax: Axes, x: ArrayLike, p: ArrayLike, q: ArrayLike) -> None:

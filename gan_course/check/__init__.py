@@ -52,6 +52,8 @@ class Exercise:
     wrong: Sequence[tuple[Any, str]]
 
 
+STUB = "the cell above still holds the stub"
+
 _registry: dict[str, Exercise] = {}
 
 
@@ -106,8 +108,10 @@ def judge(label: str, answer: Any) -> tuple[bool, str]:
         _attempted(answer)
         with np.errstate(all="ignore"):
             found.test(answer)
-    except (NotAttempted, NotImplementedError):
-        return False, "not attempted yet."
+    except NotAttempted as reason:
+        return False, f"not attempted yet: {reason}."
+    except NotImplementedError:
+        return False, f"not attempted yet: {STUB}."
     except WrongAnswer as hint:
         return False, f"not yet. {hint}"
     except Exception as error:
@@ -127,6 +131,7 @@ def numbers(value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.floa
     Fails with a hint on nothing returned, on something that is not numbers, or on another shape.
     """
     expect(value is not None, "Your function returns nothing: is a `return` missing?")
+    expect(not isinstance(value, str), "Your answer is a text, not numbers.")
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     try:
@@ -150,5 +155,7 @@ def _find(label: str) -> Exercise:
 
 
 def _attempted(answer: Any) -> None:
-    if answer is Ellipsis or getattr(answer, "touched", True) is False:
-        raise NotAttempted
+    if answer is Ellipsis:
+        raise NotAttempted(STUB)
+    if getattr(answer, "touched", True) is False:
+        raise NotAttempted("move the dial, then run this cell again")

@@ -32,6 +32,8 @@ def _value(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
         (lambda r, f: -(softplus(-r).sum() + softplus(f).sum()), "mean"),
         (lambda r, f: _value(r, f) / math.log(2), "natural"),
         (lambda r, f: torch.log(r).mean() + torch.log(1 - f).mean(), "logits"),
+        (lambda r, f: _value(r, f) / 2, "Half of V"),
+        (lambda r, f: -softplus(-r).mean() - softplus(-f).mean(), "log D(G(z))"),
         (lambda r, f: None, "return"),
         (lambda r, f: -(softplus(-r) + softplus(f)), "shape"),
     ],
@@ -45,6 +47,9 @@ def _game_value(value: Callable[..., Any]) -> None:
     expect(not _close(got, first - second), "Check the sign of the second term: both are added.")
     expect(not _close(got, -right), "This is minus V: the discriminator maximizes V, so V <= 0.")
     expect(not _close(got, 64 * right), "A sum over the batch: take the mean of each term.")
+    expect(not _close(got, right / 2), "Half of V: add the two means, do not average them.")
+    other = first + float(-softplus(-fake).mean())
+    expect(not _close(got, other), "Your second term is log D(G(z)); V has log(1 - D(G(z))).")
     expect(not _close(got, right / math.log(2)), "Use the natural logarithm.")
     expect(_close(got, right), "V is the mean of log D(x) plus the mean of log(1 - D(G(z))).")
     sure = torch.tensor([200.0, -200.0])
@@ -95,50 +100,88 @@ def _game_optimal_d(optimal_discriminator: Callable[..., Any]) -> None:
 
 # --- one step of the critic -----------------------------------------------------------------------
 
+Loss = Callable[[nn.Module, nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 
-def _step(
-    sign: float = 1.0, clear: bool = True, both: bool = False, detach: bool = True
-) -> Callable[..., None]:
+
+def _minus_value(D: nn.Module, G: nn.Module, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    return -_value(D(x), D(G(z).detach()))
+
+
+def _step(loss: Loss = _minus_value, clear: bool = True, push: float = 0.0) -> Callable[..., None]:
+    """A step of the critic on a loss; `push` also moves the generator."""
+
     def critic_step(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
-        fake = G(z).detach() if detach else G(z)
-        loss = -sign * _value(D(x), D(fake))
         if clear:
             optimizer.zero_grad()
-        loss.backward()
+        loss(D, G, x, z).backward()
         optimizer.step()
-        if both:
-            with torch.no_grad():
-                for parameter in G.parameters():
-                    parameter -= 0.1
+        with torch.no_grad():
+            for parameter in G.parameters():
+                parameter += push
 
     return critic_step
+
+
+def _cleared_too_late(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
+    _minus_value(D, G, x, z).backward()
+    optimizer.zero_grad()
+    optimizer.step()
+
+
+SLIPS: dict[str, Callable[..., None]] = {
+    "The critic went in the wrong direction: optimizers descend, and V is to be maximized.": _step(
+        lambda D, G, x, z: _value(D(x), D(G(z).detach()))
+    ),
+    "Gradients from the step before were added: call `optimizer.zero_grad()` first.": _step(
+        clear=False
+    ),
+    "Check the sign of the second term: both are added.": _step(
+        lambda D, G, x, z: softplus(-D(x)).mean() - softplus(D(G(z).detach())).mean()
+    ),
+    "Your second term is log D(G(z)); V has log(1 - D(G(z))).": _step(
+        lambda D, G, x, z: softplus(-D(x)).mean() + softplus(-D(G(z).detach())).mean()
+    ),
+    "The critic was shown the noise: show it G(z).": _step(lambda D, G, x, z: -_value(D(x), D(z))),
+    "One term of V is missing: that of the generated points.": _step(
+        lambda D, G, x, z: softplus(-D(x)).mean()
+    ),
+    "One term of V is missing: that of the data.": _step(
+        lambda D, G, x, z: softplus(D(G(z).detach())).mean()
+    ),
+    "A sum over the batch: take the mean of each term.": _step(
+        lambda D, G, x, z: softplus(-D(x)).sum() + softplus(D(G(z).detach())).sum()
+    ),
+}
+"""What to say where the critic ends exactly where a known slip leads."""
 
 
 @exercise(
     "game-critic-step",
     praise="The generator is data for this step: no gradient flows into it.",
     wrong=[
-        (_step(sign=-1.0), "wrong direction"),
-        (_step(clear=False), "zero_grad"),
-        (_step(both=True), "generator's parameters"),
-        (_step(detach=False), "detach"),
+        *((step, hint) for hint, step in SLIPS.items()),
+        (_step(push=-0.1), "generator's parameters"),
+        (_step(lambda D, G, x, z: -_value(D(x), D(G(z)))), "detach"),
+        (_cleared_too_late, "erased"),
         (lambda D, G, x, z, optimizer: None, "did not move"),
+        (_step(lambda D, G, x, z: 3 * _minus_value(D, G, x, z)), "not by one step"),
     ],
 )
 def _game_critic_step(critic_step: Callable[..., Any]) -> None:
-    results = [_run_critic_step(step) for step in (critic_step, _step(), _step(sign=-1.0))]
-    (before, after, generator, leaked), (_, right, untouched, _), (_, descent, _, _) = results
-    expect(not torch.allclose(after, before), "The critic did not move: call `optimizer.step()`.")
+    before, after, generator, leaked = _run_critic_step(critic_step)
+    _, right, untouched, _ = _run_critic_step(_step())
+    expect(
+        not torch.allclose(after, before),
+        "The critic did not move: call `optimizer.step()` after `backward()`, and see that "
+        "`zero_grad()` has not erased the gradient between the two.",
+    )
     kept = torch.allclose(generator, untouched)
     expect(kept, "The generator's parameters must stay as they are.")
-    expect(
-        not torch.allclose(after, descent),
-        "The critic went in the wrong direction: optimizers descend, and V is to be maximized.",
-    )
+    for hint, slip in SLIPS.items():
+        expect(not torch.allclose(after, _run_critic_step(slip)[1]), hint)
     expect(
         torch.allclose(after, right),
-        "The critic moved, but not along the gradient of V on this batch. Old gradients add up "
-        "unless `optimizer.zero_grad()` clears them; and both terms of V are means.",
+        "The critic moved, but not by one step along the gradient of V on this batch.",
     )
     expect(not leaked, "The backward pass ran into the generator: `detach()` the generated points.")
 

@@ -41,7 +41,8 @@ def _broken(*args: Any) -> Any:
 def test_stub_is_not_attempted(label: str, stub: Any) -> None:
     if stub is _stub and label == "saturation-peak":
         return  # a value, not a function
-    assert judge(label, stub) == (False, "not attempted yet.")
+    passed, message = judge(label, stub)
+    assert (passed, message) == (False, "not attempted yet: the cell above still holds the stub.")
 
 
 @pytest.mark.parametrize("label", [x for x in exercises() if x != "saturation-peak"])
@@ -57,7 +58,7 @@ def test_a_students_exception_is_a_failed_check(
 
 
 @pytest.mark.parametrize("label", exercises())
-@pytest.mark.parametrize("nonsense", [None, "text", 3j, [], {}, lambda: 0])
+@pytest.mark.parametrize("nonsense", [None, "text", "1.64", 3j, [], {}, lambda: 0])
 def test_nonsense_never_raises(label: str, nonsense: Any) -> None:
     assert judge(label, nonsense)[0] is False
 
@@ -73,7 +74,9 @@ def test_untouched_widget_is_not_attempted() -> None:
     class Dial:
         value, touched = 1.6, False
 
-    assert judge("saturation-peak", Dial()) == (False, "not attempted yet.")
+    passed, message = judge("saturation-peak", Dial())
+    assert not passed
+    assert message == "not attempted yet: move the dial, then run this cell again."
     Dial.touched = True
     assert judge("saturation-peak", Dial())[0]
 

@@ -113,5 +113,7 @@ def test_printed_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     claims.verdicts()
     out = capsys.readouterr().out
     assert "t-17 = 1.23\n" in out
-    assert "Claim t-18: holds. It is small.\n  t-18 = 0.15, 95 % interval 0.0258 to 0.274" in out
+    assert (
+        "Claim t-18: holds. It is small.\n  t-18 = 0.15\n  t-18-interval = 0.0258 to 0.274" in out
+    )
     assert out.endswith("t-18: holds\n")

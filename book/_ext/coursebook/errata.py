@@ -53,7 +53,8 @@ class ErrataDirective(SphinxDirective):
         for key, title in content["sources"].items():
             rows = [row for row in content["rows"] if row["source"] == key]
             if rows:
-                result.append(nodes.rubric("", title))
+                text, _ = self.state.inline_text(title, self.lineno)
+                result.append(nodes.rubric(title, "", *text))
                 result += [self._row(row) for row in sorted(rows, key=lambda r: r["number"])]
         return result
 

@@ -98,7 +98,7 @@ class InlineWriter:
 
     def __init__(self, page: PageContext) -> None:
         self.page = page
-        self.measured = False
+        self.measured = ""  # the first name of a measured number on the page
         self.in_table = False
 
     def inline(self, children: Iterable[nodes.Node]) -> str:
@@ -160,7 +160,7 @@ class InlineWriter:
 
     def inline_inline(self, node: nodes.Element) -> str:
         if "measured" in node["classes"]:
-            self.measured = True
+            self.measured = self.measured or node["key"]
             return self._code(node["key"])
         text = self.inline(node.children)
         return f"**{text}**" if "sd-badge" in node["classes"] else text

@@ -36,8 +36,10 @@ import sys
 if "google.colab" in sys.modules and importlib.util.find_spec("gan_course") is None:
     %pip install --quiet "git+{repository}\""""
 READ_ON_SITE = "[Read this page on the site]({url})."
+FOR_STUDENTS = "Run it cell by cell with Shift-Enter; solutions are folded on the site's page."
 MEASURED = (
-    "A name in `code type` stands for a number that the cell above it prints when you run it."
+    "Numbers that depend on your run stand in the text by their names, such as `{key}`; "
+    "the cell above prints each with its name."
 )
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -150,8 +152,12 @@ class NotebookBuilder(Builder):
         writer = MarkdownWriter(page)
         install = INSTALL.format(repository=repository_url(self.config))
         cells = CellWriter(writer, source, install, solved=solved).write(doctree)
-        about = READ_ON_SITE.format(url=page.url) + (f" {MEASURED}" if writer.measured else "")
-        cells[0].source = join([cells[0].source, about])
+        about = [READ_ON_SITE.format(url=page.url)]
+        if not solved:
+            about.append(FOR_STUDENTS)
+        if writer.measured:
+            about.append(MEASURED.format(key=writer.measured))
+        cells[0].source = join([cells[0].source, "\n".join(about)])
         for cell in cells:
             left = find_myst(cell.source, page.macros) if cell.kind == "markdown" else []
             if left:

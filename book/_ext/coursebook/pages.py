@@ -16,15 +16,22 @@ from sphinx.util.docutils import SphinxDirective
 
 from coursebook.address import binder_url, colab_url
 
-WORDS_A_MINUTE = 120  # of mathematics
-FENCED = re.compile(r"^```\{code-cell\}.*?^```$", re.MULTILINE | re.DOTALL)
+WORDS_A_MINUTE, PROOF_WORDS_A_MINUTE = 120, 30  # of mathematics, read with a pencil
+CODE = re.compile(r"^```\{code-cell\}.*?^```$", re.MULTILINE | re.DOTALL)
+PROOF = re.compile(r"^:::\{(?:dropdown|prf:proof)\}.*?^:::$", re.MULTILINE | re.DOTALL)
 BUDGETS = {"a few seconds": 10, "under a minute": 60}
 
 
-def minutes_to_read(source: str) -> int:
-    """Minutes to read a page's prose, code cells apart, to the next five."""
-    words = len(FENCED.sub("", source).split())
-    return max(5, 5 * math.ceil(words / WORDS_A_MINUTE / 5))
+def minutes_to_read(source: str) -> tuple[int, int]:
+    """Minutes for a page's prose and for its proofs, each to the next five; code is not counted."""
+    prose = CODE.sub("", source)
+    proofs = sum(len(proof.split()) for proof in PROOF.findall(prose))
+    words = len(PROOF.sub("", prose).split())
+    return _fives(words / WORDS_A_MINUTE), _fives(proofs / PROOF_WORDS_A_MINUTE)
+
+
+def _fives(minutes: float) -> int:
+    return max(5, 5 * math.ceil(minutes / 5))
 
 
 class PageInfoDirective(SphinxDirective):
@@ -39,7 +46,8 @@ class PageInfoDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
-        text = f"About {minutes_to_read(source)} minutes to read"
+        prose, proofs = minutes_to_read(source)
+        text = f"About {prose} minutes to read, {proofs} more for the proofs"
         if "run" in self.options:
             text += f" · {self.options['run']} to run on two CPU cores"
             _budgets(self.env)[self.env.docname] = self.options["run"]
