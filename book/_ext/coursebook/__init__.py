@@ -8,6 +8,8 @@ times, `widgets` keeps widgets alive without a kernel, `accessibility` mends the
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -28,4 +30,15 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
     for part in (accessibility, errata, fingerprint, ledger, notebooks, numbers, pages, widgets):
         part.setup(app)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "env_version": _checksum(),
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }
+
+
+def _checksum() -> int:
+    """Changes with the extension's code, upon which Sphinx reads every page again."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))

@@ -14,7 +14,6 @@ from typing import Any
 
 import nbformat
 from myst_nb.core.read import read_myst_markdown_notebook
-from myst_parser.config.main import MdParserConfig
 from nbclient import NotebookClient
 from tqdm import tqdm
 
@@ -34,8 +33,7 @@ def pages() -> list[Path]:
 def measure(page: Path) -> list[dict[str, Any]]:
     """Run a page, exercises apart, and return its claims."""
     text = page.read_text(encoding="utf-8")
-    config = MdParserConfig(enable_extensions={"colon_fence", "dollarmath"})
-    notebook = read_myst_markdown_notebook(text, config, path=page)
+    notebook = read_myst_markdown_notebook(text, path=page)
     notebook.cells = [
         cell
         for cell in notebook.cells
