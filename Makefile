@@ -63,8 +63,9 @@ notebooks: .venv/.installed ## write notebooks/ and the README's table of links
 	@echo "Written: notebooks/student, notebooks/solution, README.md"
 
 .PHONY: lab
-lab: .venv/.installed ## open the student notebooks in JupyterLab
-	@.venv/bin/jupyter lab notebooks/student
+lab: .venv/.installed ## open the student notebooks in JupyterLab, as copies in lab/ that keep your answers
+	@mkdir -p lab && cp -Rn notebooks/student/. lab/ || true
+	@.venv/bin/jupyter lab lab
 
 .PHONY: claims
 claims: .venv/.installed ## rerun every claim on other seeds: make claims SEED=7

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from gan_course.runtime import base_seed, device, is_smoke, is_static
+from gan_course.runtime import base_seed, is_smoke, is_static
 
 __all__ = [
     "Claim",
@@ -108,6 +108,7 @@ def mean(
     below: float | None = None,
     above: float | None = None,
     expect: Verdict = "holds",
+    device: str = "cpu",
 ) -> Claim:
     """Claim that the mean over seeds is below or above a threshold.
 
@@ -116,13 +117,15 @@ def mean(
     key
         Name of the claim, by which prose quotes it and the ledger lists it.
     sentence
-        The statement in words.
+        The statement in words; ``{bound}`` in it becomes the threshold.
     values
         One number a seed, shape ``(seeds,)``: at least two, all finite.
     below, above
         The threshold; exactly one of the two.
     expect
         ``"undecided"`` where the author knows that the margin is missing.
+    device
+        Where the values were computed, such as ``"cpu"`` or ``"cuda"``: the ledger tells it.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def mean(
     verdict_interval = student_t(values, VERDICT_LEVEL)
     return _claim(
         key, sentence, float(values.mean()), student_t(values), verdict_interval,
-        "Student t", len(values), below, above, expect,
+        "Student t", len(values), below, above, expect, device,
     )  # fmt: skip
 
 
@@ -147,6 +150,7 @@ def count(
     below: float | None = None,
     above: float | None = None,
     expect: Verdict = "holds",
+    device: str = "cpu",
 ) -> Claim:
     """Claim that the share of seeds that succeed is below or above a threshold in [0, 1].
 
@@ -160,7 +164,7 @@ def count(
     k, n = int(flags.sum()), len(values)
     return _claim(
         key, sentence, k / n, clopper_pearson(k, n), clopper_pearson(k, n, VERDICT_LEVEL),
-        "Clopper-Pearson", n, below, above, expect,
+        "Clopper-Pearson", n, below, above, expect, device,
     )  # fmt: skip
 
 
@@ -199,14 +203,15 @@ def _claim(
     below: float | None,
     above: float | None,
     expect: Verdict,
+    device: str,
 ) -> Claim:
     if (below is None) == (above is None):
         raise ValueError(f"below is {below} and above is {above}; allowed is exactly one threshold")
     verdict = _verdict(verdict_interval, below, above)
-    bound = f"threshold: below {below:g}" if below is not None else f"threshold: above {above:g}"
+    side, threshold = ("below", below) if below is not None else ("above", above)
     claim = Claim(
-        key, sentence, estimate, *display, interval, bound, n, verdict, expect,
-        device().type, base_seed(),
+        key, sentence.format(bound=f"{threshold:g}"), estimate, *display, interval,
+        f"threshold: {side} {threshold:g}", n, verdict, expect, device, base_seed(),
     )  # fmt: skip
     print(claim)
     _glue(key, _number(claim.estimate))
@@ -236,6 +241,8 @@ def _raise_unless_expected(claim: Claim) -> None:
 
 
 def _values(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    if hasattr(values, "detach"):  # a tensor, perhaps on a GPU or with a gradient
+        values = values.detach().cpu()
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < 2:
         raise ValueError(f"{name} has shape {array.shape}; allowed is (seeds,), 2 or more")

@@ -1,8 +1,8 @@
 """Distributions that one can sample and score.
 
-A distribution has a dimension ``dim``, draws with ``sample(n, source)`` and knows its
-``log_density(x)``. Samples have shape ``(seeds, n, dim)`` from :class:`gan_course.random.Streams`
-and ``(n, dim)`` from a single ``torch.Generator``.
+A distribution has a dimension ``dim`` and draws with ``sample(n, source)``; all but
+:class:`Empirical` know their ``log_density(x)``. Samples have shape ``(seeds, n, dim)`` from
+:class:`gan_course.random.Streams` and ``(n, dim)`` from a single ``torch.Generator``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from gan_course.random import Source, normal, uniform
@@ -101,6 +102,8 @@ class Mixture:
 
     def __post_init__(self) -> None:
         k = len(self.means)
+        if len({np.shape(mean) for mean in self.means}) > 1:
+            raise ValueError(f"means is {self.means}; allowed are points of one dimension")
         if k == 0 or len(self.stds) != k or len(self._weights) != k:
             raise ValueError(
                 f"means, stds and weights have lengths {k}, {len(self.stds)} and "
@@ -129,8 +132,8 @@ class Mixture:
 
     def sample(self, n: int, source: Source) -> torch.Tensor:
         """``n`` draws, shape ``(seeds, n, dim)`` or ``(n, dim)``."""
-        u = uniform(source, n, 1)[..., 0].double()
-        edges = torch.tensor(self._weights, dtype=torch.float64, device=u.device).cumsum(0)
+        u = uniform(source, n, 1)[..., 0]
+        edges = torch.tensor(self._weights, dtype=torch.float64).cumsum(0).to(u)
         index = torch.bucketize(u, edges[:-1], right=True)
         noise = normal(source, n, self.dim)
         centers = self._centers.to(noise)[index]

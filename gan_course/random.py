@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 __all__ = ["Source", "Streams", "normal", "uniform"]
@@ -38,14 +39,14 @@ class Streams:
         self.seeds = [int(seed) for seed in seeds]
         if not self.seeds:
             raise ValueError("seeds is empty; allowed is at least one integer")
+        if min(self.seeds) < 0:
+            raise ValueError(f"seeds is {self.seeds}; allowed are integers of at least 0")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds is {self.seeds}; allowed are different integers")
         self.device = torch.device(device)
         if not 0 <= role < _ROLES:
             raise ValueError(f"role is {role}; allowed are 0 to {_ROLES - 1}")
-        self._generators = [
-            torch.Generator().manual_seed(seed * _ROLES + role) for seed in self.seeds
-        ]
+        self._generators = [_generator(seed, role) for seed in self.seeds]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -59,6 +60,12 @@ class Streams:
         """Uniform numbers on [0, 1), shape ``(seeds, n, d)``."""
         draws = [torch.rand(n, d, generator=g) for g in self._generators]
         return torch.stack(draws).to(self.device)
+
+
+def _generator(seed: int, role: int) -> torch.Generator:
+    """A generator for a seed and a role: PyTorch's own seeding sees only 32 bits of an integer."""
+    state = np.random.SeedSequence(seed, spawn_key=(role,)).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(state))
 
 
 Source = Streams | torch.Generator

@@ -166,14 +166,21 @@ def train(
         Interrupting the kernel returns the run as far as it came.
     """
     _at_least_one(steps=steps, batch=batch, critic_steps=critic_steps)
-    record_every = record_every or max(1, steps // 10)
+    record_every = max(1, steps // 10) if record_every is None else record_every
+    _at_least_one(record_every=record_every)
+    wanted = set(snapshots)
+    if not wanted <= set(range(steps + 1)):
+        raise ValueError(f"snapshots is {sorted(wanted)}; allowed are steps from 0 to {steps}")
     run = _start(game, seeds, device)
+    if run.sample(1).shape[-1] != data.dim:
+        made = run.sample(1).shape[-1]
+        raise ValueError(f"data has dimension {data.dim}; the generator's points have {made}")
     critic_step = _CriticStep(run, data, batch, optimizer.build(run.critic.parameters()))
     generator_optimizer = generator_optimizer or optimizer
     generator_step = _generator_step(
         run, batch, generator_optimizer.build(run.generator.parameters()), critic_step.streams
     )
-    wanted = set(snapshots)
+    step = 0
     _observe(run, 0, wanted, metrics, record=True)
     try:
         quiet = not progress or is_static()
@@ -270,6 +277,11 @@ def _observe(
         run.steps.append(step)
         for name, metric in metrics.items():
             values = np.asarray(torch.as_tensor(metric(run)).detach().cpu(), dtype=np.float64)
+            if values.shape[:1] != (len(run.seeds),):
+                raise ValueError(
+                    f"metrics[{name!r}] gives shape {values.shape}; "
+                    f"allowed is one value a seed, ({len(run.seeds)}, ...)"
+                )
             past = run.history.get(name, np.empty((len(run.seeds), 0, *values.shape[1:])))
             run.history[name] = np.concatenate([past, values[:, None]], axis=1)
 

@@ -45,7 +45,7 @@ def tv(p: ArrayLike, q: ArrayLike, x: ArrayLike) -> Array:
 def _densities(p: ArrayLike, q: ArrayLike, x: ArrayLike) -> tuple[Array, Array, Array]:
     p, q, x = (np.asarray(a, dtype=np.float64) for a in (p, q, x))
     if x.ndim != 1 or len(x) < 2 or not (np.diff(x) > 0).all():
-        raise ValueError(f"x has shape {x.shape}; allowed is an increasing grid (n,), n >= 2")
+        raise ValueError(f"x is {x}; allowed is an increasing grid of shape (n,), n >= 2")
     for name, values in (("p", p), ("q", q)):
         if values.shape[-1:] != x.shape:
             raise ValueError(f"{name} has shape {values.shape}; allowed is (..., {len(x)}), as x")

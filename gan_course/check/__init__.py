@@ -4,8 +4,8 @@
 and answers a known misconception with its hint. It prints one line and never raises on a wrong
 answer; under nbgrader it raises, so that an exercise left blank earns nothing.
 
-The checks of a page stand in the module named after the page: a label is the page's name, a dash
-and the exercise's name.
+The checks of a page stand in the module named after the page, with underscores for dashes: a label
+is the page's name, a dash and the exercise's name.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ def judge(label: str, answer: Any) -> tuple[bool, str]:
         return False, f"not attempted yet: {STUB}."
     except WrongAnswer as hint:
         return False, f"not yet. {hint}"
-    except Exception as error:
-        return False, f"not yet. Your answer stopped with {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        told = " ".join(str(error).split())
+        return False, f"not yet. Your answer stopped with {type(error).__name__}: {told}"
     return True, f"correct. {found.praise}"
 
 
@@ -144,9 +145,9 @@ def numbers(value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.floa
 
 
 def _find(label: str) -> Exercise:
-    page = label.split("-")[0].replace(" ", "_") if isinstance(label, str) else ""
-    if any(module.name == page for module in pkgutil.iter_modules(__path__)):
-        importlib.import_module(f"{__name__}.{page}")
+    for module in pkgutil.iter_modules(__path__):
+        if str(label).replace("-", "_").startswith(f"{module.name}_"):
+            importlib.import_module(f"{__name__}.{module.name}")
     if label in _registry:
         return _registry[label]
     known = list(exercises())

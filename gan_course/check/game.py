@@ -23,7 +23,7 @@ def _value(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 
 @exercise(
     "game-value",
-    praise="Working with logits, log D never meets a rounded 0 or 1.",
+    praise="With logits, log D never meets a rounded 0 or 1.",
     wrong=[
         (lambda r, f: torch.log(torch.sigmoid(r)).mean() + torch.log(1 - torch.sigmoid(f)).mean(),
          "softplus"),

@@ -84,6 +84,7 @@ def peak() -> float:
     praise="Farther away the gradient only falls: the worse the generator, the less it learns.",
     wrong=[
         (0.0, "vanishes at 0"),
+        (-1.64, "not negative"),
         (4.0, "farther"),
         (1.0, "nearer"),
         (1.5, "nearer"),
@@ -95,6 +96,7 @@ def peak() -> float:
 def _saturation_peak(answer: Any) -> None:
     mu = float(numbers(getattr(answer, "value", answer), ()))
     top = peak()
+    expect(mu >= 0, "The separation is a distance: not negative.")
     expect(mu != 0, "The gradient vanishes at 0: there the generator is perfect.")
     expect(mu > top - 0.06, "The largest gradient lies farther out: you are nearer than the peak.")
     expect(mu < top + 0.06, "You are farther out than the peak of the minimax gradient.")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gan_course.runtime import is_static
 from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
 from gan_course.widgets.pictures import Picture, draw_figure, encode
-from gan_course.widgets.still import Still, static
+from gan_course.widgets.still import Still
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ def frames(
         "width": encoded[0].width,
         "height": encoded[0].height,
     }
-    if static():
+    if is_static():
         return Still("frames", state, encoded[index], texts[index])
     from gan_course.widgets.live import Frames
 
@@ -135,7 +136,7 @@ def two_gaussians(*, mean: float = 0.0, mu: float = 3.0, s: float = 1.0) -> TwoG
         low, high = LIMITS[key]
         if not low <= value <= high:
             raise ValueError(f"{key}={value:g} must lie in [{low:g}, {high:g}]")
-    if not static():
+    if not is_static():
         from gan_course.widgets.live import TwoGaussians
 
         return TwoGaussians(**state)
@@ -192,7 +193,7 @@ def dial(
         raise ValueError(f"start={start:g} must lie in [{minimum:g}, {maximum:g}]")
     if not 0 < step <= maximum - minimum:
         raise ValueError(f"step={step:g} must lie in (0, {maximum - minimum:g}]")
-    if not static():
+    if not is_static():
         from gan_course.widgets.live import Dial
 
         return Dial(draw, label, start, minimum, maximum, step, size)

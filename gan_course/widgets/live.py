@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
-from IPython.display import Image, clear_output, display
+from IPython.display import HTML, clear_output, display
 from ipywidgets import FloatSlider, Output, VBox
 
 from gan_course.widgets.gaussians import LIMITS, evaluate
@@ -95,5 +97,8 @@ class Dial(VBox):
         figure = draw_figure(lambda axes: self._draw(self.value, axes), self._size)
         with self._output:
             clear_output(wait=True)
-            text = f"{self._slider.description} = {self.value:g}"
-            display(Image(png(figure), width=round(DISPLAY_DPI * self._size[0]), alt=text))
+            text = html.escape(f"{self._slider.description} = {self.value:g}")
+            data = base64.b64encode(png(figure)).decode("ascii")
+            width = round(DISPLAY_DPI * self._size[0])
+            # HTML, since the Image of IPython 7, which Colab has, knows no alternative text.
+            display(HTML(f'<img src="data:image/png;base64,{data}" width="{width}" alt="{text}">'))

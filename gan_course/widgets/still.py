@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from typing import Any
 
 from gan_course.widgets.pictures import Picture
-
-
-def static() -> bool:
-    """Whether widgets are to be written as still HTML (`GAN_COURSE_STATIC=1`)."""
-    return os.environ.get("GAN_COURSE_STATIC", "") == "1"
 
 
 class Still:

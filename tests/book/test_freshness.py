@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -143,17 +144,53 @@ def test_pages_run_when_they_must(tmp_path: Path) -> None:
     assert "No claims yet." in book.html("ledger")
 
 
-def test_fingerprint_follows_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coursebook.fingerprint import _modules, fingerprint
+def _cell(code: str) -> str:
+    return f"```{{code-cell}}\n---\nid: x\n---\n{code}\n```\n"
 
-    names = {path.name for path in _modules("from gan_course import train\n")}
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from gan_course import train",
+        "from gan_course import (\n    train,\n)",
+        "import gan_course.train as t",
+        "def f():\n    from gan_course.train import Game",
+        "%matplotlib inline\nfrom gan_course import train",
+    ],
+)
+def test_fingerprint_follows_imports(code: str) -> None:
+    from coursebook.fingerprint import modules
+
+    names = {path.name for path in modules(_cell(code))}
     assert {"train.py", "data.py", "random.py", "losses.py", "nets.py", "runtime.py"} <= names
     assert not names & {"claims.py", "transport.py", "two_gaussians.js"}
-    assert "two_gaussians.js" in {p.name for p in _modules("from gan_course import widgets\n")}
-    checks = {str(p.relative_to(p.parents[1])) for p in _modules('check("game-value", x)')}
-    assert "check/game.py" in checks
-    assert "check/saturation.py" not in checks
-    source = "from gan_course import train\n"
+    assert not {"train.py"} & {p.name for p in modules("import gan_course.train in prose\n")}
+
+
+def test_fingerprint_follows_widgets_and_checks() -> None:
+    from coursebook.fingerprint import modules
+
+    assert "two_gaussians.js" in {p.name for p in modules(_cell("from gan_course import widgets"))}
+    checks = modules(_cell("from gan_course.check import check\ncheck('game-value', x)"))
+    found = {str(path.relative_to(path.parents[1])) for path in checks}
+    assert "check/game.py" in found
+    assert "check/saturation.py" not in found
+
+
+def test_fingerprint_names_the_page_of_a_fault(tmp_path: Path) -> None:
+    from coursebook.fingerprint import fingerprint
+    from sphinx.errors import ExtensionError
+
+    with pytest.raises(ExtensionError, match=r"page\.md:2: the cell is not Python"):
+        fingerprint("\n" + _cell("def f(:"), ROOT, "page.md")
+    with pytest.raises(ExtensionError, match=r"page\.md names the recording .*nowhere\.json"):
+        fingerprint("recordings/nowhere.json", ROOT, "page.md")
+
+
+def test_fingerprint_follows_seed_and_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    from coursebook.fingerprint import fingerprint
+
+    source = _cell("from gan_course import train")
     before = fingerprint(source, ROOT)
     assert fingerprint(source, ROOT) == before
     for name, value in (("GAN_COURSE_SEED", "3"), ("GAN_COURSE_SCALE", "smoke")):
@@ -168,6 +205,8 @@ def test_fingerprint_sees_recordings_and_the_lock(tmp_path: Path) -> None:
     (tmp_path / "book" / "recordings").mkdir(parents=True)
     recording, lock = tmp_path / "book" / "recordings" / "a.json", tmp_path / "constraints.txt"
     seen = set()
+    recording.write_text("")
+    lock.write_text("")
     for path in (recording, lock, recording, lock):
         path.write_text(str(len(seen)))
         seen.add(fingerprint('open("recordings/a.json")', tmp_path))
@@ -207,18 +246,43 @@ def test_bad_errata(tmp_path: Path, old: str, new: str, message: str) -> None:
         read_errata(tmp_path / "errata.yml")
 
 
+def _late(times: dict[str, dict[str, float]]) -> list[str]:
+    return [page for page, time in times.items() if time["seconds"] > time["budget"]]
+
+
+def test_a_late_page_is_found() -> None:
+    assert _late({"a": {"seconds": 61.0, "budget": 60}, "b": {"seconds": 1, "budget": 60}}) == ["a"]
+
+
 def test_pages_keep_their_time() -> None:
     """What the last build measured; `make test` builds the book first."""
-    import json
-
     path = ROOT / "_build" / "times.json"
     if not path.exists():
         pytest.skip("the book is not built: run make book")
     times = json.loads(path.read_text())
-    assert times
-    for page, time in times.items():
-        assert time["seconds"] is not None, page
-        assert time["seconds"] <= time["budget"], f"{page} takes {time['seconds']:.0f} s"
+    assert {Path(page).name for page in times} >= {"game", "saturation"}
+    assert not _late(times), times
+
+
+@pytest.mark.slow
+def test_rerun_measures_and_survives_a_failing_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coursebook.rerun import measure
+
+    page = tmp_path / "page.md"
+    body = CLAIMING.replace("transport.WEIGHT", "1").replace(", transport", "")
+    page.write_text(HEADER.format(title="A page") + body, encoding="utf-8")
+    monkeypatch.setenv("GAN_COURSE_SEED", "7")
+    claims, trouble = measure(page)
+    assert trouble == ""
+    assert [(c["key"], c["verdict"], c["base_seed"]) for c in claims] == [
+        ("one-weight", "holds", 7)
+    ]
+    page.write_text(HEADER.format(title="A page") + body + _cell("assert 1 == 2, 'no'"), "utf-8")
+    claims, trouble = measure(page)
+    assert len(claims) == 1
+    assert "AssertionError: no" in trouble
 
 
 def test_rerun_reports_changed_verdicts() -> None:
@@ -234,6 +298,7 @@ def test_rerun_reports_changed_verdicts() -> None:
         "high": 1,
     }
     other = claim | {"key": "b", "verdict": "undecided"}
-    table, changed = report([claim, other])
+    table, changed = report([claim, other], [])
     assert changed == 1
+    assert report([claim], ["page.md: KeyError"])[1] == 1
     assert [("changed" in line) for line in table.splitlines()] == [False, False, True]

@@ -107,6 +107,16 @@ def test_bad_thresholds_and_counts() -> None:
         claims.exact("t-16", float("nan"))
 
 
+def test_tensors_bounds_and_devices() -> None:
+    import torch
+
+    values = torch.linspace(0.9, 1.1, 16, requires_grad=True)
+    claim = claims.mean("t-19", "It is below {bound}.", values, below=1.5, device="cuda")
+    assert claim.sentence == "It is below 1.5."
+    assert claim.device == "cuda"
+    assert claims.count("t-20", "s", np.ones(16, bool), above=0.5).device == "cpu"
+
+
 def test_printed_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     claims.exact("t-17", 1.23456, ".2f")
     claims.mean("t-18", "It is small.", [0.1, 0.2, 0.15], below=3)

@@ -37,13 +37,20 @@ def test_a_seed_draws_the_same_alone_and_among_others(seeds: list[int], n: int) 
 
 
 def test_roles_and_seeds_are_different_streams() -> None:
-    drawn = [Streams([s], role=r).normal(4, 1) for s in (0, 1, 2) for r in (0, 1, 15)]
+    """Also where they differ only beyond 32 bits, which PyTorch's own seeding does not see."""
+    several = (0, 1, 2, 2**32, 2**32 + 1, 10**20)
+    drawn = [Streams([s], role=r).normal(4, 1) for s in several for r in (0, 1, 15)]
     assert len({tuple(x.flatten().tolist()) for x in drawn}) == len(drawn)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(([],), "empty"), (([1, 1],), "different"), (([1], "cpu", 16), "role is 16")],
+    [
+        (([-1],), "at least 0"),
+        (([],), "empty"),
+        (([1, 1],), "different"),
+        (([1], "cpu", 16), "role is 16"),
+    ],
 )
 def test_bad_streams(arguments: tuple[object, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -107,6 +114,7 @@ def test_empirical_draws_its_points_and_only_them() -> None:
         (lambda: Mixture([1.0], [1.0, 2.0]), "lengths 1, 2"),
         (lambda: Mixture([1.0, 2.0], [1.0, -1.0]), "stds is -1"),
         (lambda: Mixture([1.0, 2.0], [1.0, 1.0], [0.7, 0.7]), "sum to 1"),
+        (lambda: Mixture([0.0, [1.0, 2.0]], [1.0, 1.0]), "one dimension"),
         (lambda: Empirical(torch.zeros(3)), "points has shape"),
         (lambda: Empirical(torch.tensor([[math.nan]])), "NaN"),
     ],

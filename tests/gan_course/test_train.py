@@ -221,7 +221,23 @@ def test_bad_budget(name: str) -> None:
         train(_game(), TARGET, seeds=[0], **arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"record_every": 0}, "record_every is 0"),
+        ({"snapshots": [0, 99]}, r"snapshots is \[0, 99\].*0 to 2"),
+        ({"metrics": {"x": lambda run: np.zeros(())}}, r"metrics\['x'\] gives shape \(\)"),
+        ({"metrics": {"x": lambda run: np.zeros(5)}}, "one value a seed"),
+    ],
+)
+def test_bad_records(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(_game(), TARGET, seeds=[0, 1], steps=2, batch=4, **arguments)  # type: ignore[arg-type]
+
+
 def test_bad_dimensions_and_seeds() -> None:
+    with pytest.raises(ValueError, match="data has dimension 3; the generator's points have 1"):
+        train(_game(), Normal(dim=3), seeds=[0], steps=1)
     with pytest.raises(ValueError, match="fake has dimension 2"):
         fit_critic(nets.mlp(1, 1), losses.minimax, Normal(), Normal(dim=2), seeds=[0], steps=1)
     with pytest.raises(ValueError, match="seeds is empty"):

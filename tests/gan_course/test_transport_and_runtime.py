@@ -59,7 +59,7 @@ def test_leading_axes() -> None:
 @pytest.mark.parametrize(
     ("p", "q", "x", "message"),
     [
-        ([1.0], [1.0], [0.0], "x has shape"),
+        ([1.0], [1.0], [0.0], r"x is \[0.\]"),
         ([1.0, 1.0], [1.0, 1.0], [1.0, 0.0], "increasing"),
         ([1.0, 1.0, 1.0], [1.0, 1.0], [0.0, 1.0], r"p has shape \(3,\)"),
         ([1.0, 1.0], [1.0, -1.0], [0.0, 1.0], "q holds a negative"),

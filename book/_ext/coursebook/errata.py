@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-KINDS = {"M": "mathematics", "T": "typing", "Q": "true with a qualification"}
+KINDS = {"M": "mathematics", "T": "notation", "Q": "true with a qualification"}
 FIELDS = {"number", "source", "place", "kind", "says", "right", "settled"}
 PAGE = "book/appendix/errata"
 

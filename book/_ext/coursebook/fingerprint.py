@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
 
 from gan_course import __file__ as package_init
 from gan_course.runtime import base_seed, is_smoke
@@ -33,12 +34,13 @@ tags: [remove-cell, {tag}]
 # {digest}
 ```
 """
-IMPORT = re.compile(r"^(?:from gan_course[\w.]* import .+|import gan_course.*)$", re.MULTILINE)
-CHECK = re.compile(r"""\bcheck\(\s*["'](\w+)-""")
+CODE = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+OPTIONS = re.compile(r"\A(?:---\n.*?^---\n|(?::[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
+MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 RECORDING = re.compile(r"recordings/[\w./-]+\w")
 
 
-def fingerprint(source: str, root: Path) -> str:
+def fingerprint(source: str, root: Path, where: str = "this page") -> str:
     """Hash of everything but its own text that the outputs of a page depend on.
 
     Parameters
@@ -47,41 +49,64 @@ def fingerprint(source: str, root: Path) -> str:
         The page's MyST source.
     root
         The folder of `constraints.txt` and of `book/`.
+    where
+        The page, for messages.
+
+    Raises
+    ------
+    ExtensionError
+        If a code cell is not Python, or a recording that the page names is not there.
     """
     digest = hashlib.sha256()
     digest.update(f"seed {base_seed()}, smoke {is_smoke()}\n".encode())
-    recordings = (root / "book" / name for name in sorted(set(RECORDING.findall(source))))
-    lock = root / "constraints.txt"
-    for path in [*sorted(_modules(source)), *recordings, lock]:
-        if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
+    recordings = [root / "book" / name for name in sorted(set(RECORDING.findall(source)))]
+    for path in recordings:
+        if not path.is_file():
+            raise ExtensionError(f"{where} names the recording {path}, which is not there")
+    for path in [*sorted(modules(source, where)), *recordings, root / "constraints.txt"]:
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:20]
 
 
-def _modules(source: str) -> set[Path]:
+def modules(source: str, where: str = "this page") -> set[Path]:
     """Files of the package that a page imports, directly or not."""
     names = {"gan_course"}
-    for statement in IMPORT.findall(source):
-        names |= set(_imported(statement))
-    names |= {f"gan_course.check.{page}" for page in CHECK.findall(source)}
+    for cell in CODE.finditer(source):
+        line = source.count("\n", 0, cell.start()) + 1
+        code = MAGIC.sub("", OPTIONS.sub("", cell[2]))
+        try:
+            names |= set(_imported(ast.parse(code)))
+        except SyntaxError as error:
+            raise ExtensionError(f"{where}:{line}: the cell is not Python: {error.msg}") from error
     found: set[Path] = set()
     while names:
         for path in _files(names.pop()):
             if path not in found:
                 found.add(path)
                 if path.suffix == ".py":
-                    names |= set(_imported(path.read_text(encoding="utf-8")))
+                    names |= set(_imported(ast.parse(path.read_text(encoding="utf-8"))))
     return found
 
 
-def _imported(code: str) -> Iterator[str]:
-    """Names that a piece of Python imports from the package; some may be functions."""
-    for node in ast.walk(ast.parse(code)):
+def _imported(code: ast.AST) -> Iterator[str]:
+    """Names that a piece of Python imports from the package, and the checks that it calls."""
+    for node in ast.walk(code):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gan_course"):
             yield str(node.module)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (a.name for a in node.names if a.name.startswith("gan_course"))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            label = node.args[0] if node.func.id == "check" and node.args else None
+            if isinstance(label, ast.Constant):
+                yield from _check_modules(str(label.value))
+
+
+def _check_modules(label: str) -> Iterator[str]:
+    """Modules of `gan_course.check` that may hold the exercise of a label, as `check` finds it."""
+    for path in (PACKAGE / "check").glob("*.py"):
+        if label.replace("-", "_").startswith(f"{path.stem}_"):
+            yield f"gan_course.check.{path.stem}"
 
 
 def _files(name: str) -> Iterable[Path]:
@@ -98,8 +123,8 @@ def _files(name: str) -> Iterable[Path]:
 
 def append_cell(app: Sphinx, docname: str, source: list[str]) -> None:
     """Append the hidden cell to a page that has code cells."""
-    if "```{code-cell}" in source[0]:
-        digest = fingerprint(source[0], Path(app.srcdir))
+    if CODE.search(source[0]):
+        digest = fingerprint(source[0], Path(app.srcdir), app.env.doc2path(docname))
         _known(app.env)[docname] = digest
         source[0] += CELL.format(tag=TAG, digest=digest)
 
@@ -113,7 +138,8 @@ def find_outdated(
         path = Path(env.doc2path(docname))
         if docname not in env.found_docs or not path.is_file():
             continue
-        if fingerprint(path.read_text(encoding="utf-8"), Path(app.srcdir)) != digest:
+        text = path.read_text(encoding="utf-8")
+        if fingerprint(text, Path(app.srcdir), str(path)) != digest:
             outdated.append(docname)
     return outdated
 

@@ -19,7 +19,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.osutil import ensuredir
 
-from .address import notebook_path, repository_url, site_url
+from .address import branch, notebook_path, repository_url, site_url
 from .cells import Cell, CellWriter, SourceCell, is_code, read_cells
 from .execution import executed, kept_outputs
 from .gate import find_myst
@@ -34,7 +34,7 @@ import importlib.util
 import sys
 
 if "google.colab" in sys.modules and importlib.util.find_spec("gan_course") is None:
-    %pip install --quiet "git+{repository}\""""
+    %pip install --quiet "git+{repository}@{branch}\""""
 READ_ON_SITE = "[Read this page on the site]({url})."
 FOR_STUDENTS = "Run it cell by cell with Shift-Enter; solutions are folded on the site's page."
 MEASURED = (
@@ -150,7 +150,7 @@ class NotebookBuilder(Builder):
         self, page: PageContext, doctree: nodes.document, source: list[SourceCell], *, solved: bool
     ) -> nbformat.NotebookNode:
         writer = MarkdownWriter(page)
-        install = INSTALL.format(repository=repository_url(self.config))
+        install = INSTALL.format(repository=repository_url(self.config), branch=branch(self.config))
         cells = CellWriter(writer, source, install, solved=solved).write(doctree)
         about = [READ_ON_SITE.format(url=page.url)]
         if not solved:

@@ -12,6 +12,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from coursebook.address import binder_url, colab_url
@@ -59,6 +60,17 @@ def _budgets(env: Any) -> dict[str, str]:
         env.coursebook_budgets = {}
     budgets: dict[str, str] = env.coursebook_budgets
     return budgets
+
+
+def purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """Forget the budget of a page that is read again or gone."""
+    _budgets(env).pop(docname, None)
+
+
+def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
+    """Take over what a parallel reader found."""
+    theirs = _budgets(other)
+    _budgets(env).update({name: theirs[name] for name in docnames if name in theirs})
 
 
 def write_times(app: Sphinx, error: Exception | None) -> None:
@@ -111,5 +123,7 @@ def _button(text: str, url: str, icon: str, tooltip: str) -> dict[str, str]:
 def setup(app: Sphinx) -> None:
     """Register directive and events."""
     app.add_directive("page-info", PageInfoDirective)
+    app.connect("env-purge-doc", purge)
+    app.connect("env-merge-info", merge)
     app.connect("html-page-context", add_launch_buttons, priority=900)
     app.connect("build-finished", write_times)
