@@ -29,3 +29,12 @@ function markWideFormulas() {
 }
 
 if (article) new ResizeObserver(() => requestAnimationFrame(markWideFormulas)).observe(article);
+
+// The theme lets the keyboard reach code that scrolls, but looks only once, when what is folded has no
+// width yet. A fold that opens changes the article's height, so look again then.
+function letKeyboardScroll() {
+  for (const code of article.querySelectorAll("pre, .cell_output > .output"))
+    if (code.clientWidth) code.tabIndex = code.scrollWidth > code.clientWidth ? 0 : -1;
+}
+
+if (article) new ResizeObserver(() => requestAnimationFrame(letKeyboardScroll)).observe(article);

@@ -73,6 +73,13 @@ def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEn
     _budgets(env).update({name: theirs[name] for name in docnames if name in theirs})
 
 
+def rewrite_bibliography(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Write the bibliography again: a page that cites a new work does not do so by itself."""
+    if "cite" not in env.domaindata:
+        return []
+    return sorted({key.docname for key in env.get_domain("cite").bibliographies})  # type: ignore[attr-defined]
+
+
 def write_times(app: Sphinx, error: Exception | None) -> None:
     """Write what the execution of each page took, and its budget, for the tests."""
     if error is not None or app.builder.name != "html":
@@ -125,5 +132,6 @@ def setup(app: Sphinx) -> None:
     app.add_directive("page-info", PageInfoDirective)
     app.connect("env-purge-doc", purge)
     app.connect("env-merge-info", merge)
+    app.connect("env-updated", rewrite_bibliography)
     app.connect("html-page-context", add_launch_buttons, priority=900)
     app.connect("build-finished", write_times)
