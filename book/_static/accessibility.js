@@ -38,3 +38,18 @@ function letKeyboardScroll() {
 }
 
 if (article) new ResizeObserver(() => requestAnimationFrame(letKeyboardScroll)).observe(article);
+
+// A displayed formula that is wider than its box fades at the edge until it is scrolled to its end.
+const DISPLAYED = "div.math, div.math mjx-container";
+
+function markGoingOn(formula) {
+  const hidden = formula.scrollWidth - formula.clientWidth - formula.scrollLeft;
+  const scrolls = /auto|scroll/.test(getComputedStyle(formula).overflowX);
+  formula.classList.toggle("math-goes-on", scrolls && hidden > 2);
+}
+
+if (article) {
+  const markAll = () => article.querySelectorAll(DISPLAYED).forEach(markGoingOn);
+  new ResizeObserver(() => requestAnimationFrame(markAll)).observe(article);
+  article.addEventListener("scroll", ({ target }) => target.matches(DISPLAYED) && markGoingOn(target), true);
+}

@@ -34,6 +34,14 @@ def test_student_t_covers_at_16_seeds_also_when_skewed() -> None:
         assert least < covered.mean() < 0.965
 
 
+def test_student_t_misses_half_normal_means_as_documented() -> None:
+    """The module's docstring says how often the 99.9 % interval ends below the mean: 0.45 %."""
+    draws = np.abs(np.random.default_rng(1).normal(size=(400_000, 16)))
+    reach = stats.t.ppf(0.9995, 15) * draws.std(axis=1, ddof=1) / 4
+    missed = (draws.mean(axis=1) + reach < np.sqrt(2 / np.pi)).mean()
+    assert missed == pytest.approx(0.0045, abs=0.0005)
+
+
 def test_clopper_pearson_never_undercovers() -> None:
     for probability in np.linspace(0.01, 0.99, 50):
         chance = stats.binom.pmf(np.arange(17), 16, probability)

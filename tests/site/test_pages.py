@@ -51,3 +51,18 @@ def test_page_works(browser: Browser, address: str, docname: str, viewport: str)
         }
     report = [f"{check}: {complaint}" for check, all_ in found.items() for complaint in all_]
     assert not report, "\n".join(report)
+
+
+def test_wide_formulas_fade_until_they_are_scrolled_to_their_end(
+    browser: Browser, address: str
+) -> None:
+    with sitechecks.Visit(browser, address, "phone") as visit:
+        page = visit.goto("book/1-gan-paradigm/saturation.html")
+        page.locator("article .math-goes-on:visible").first.wait_for()
+        wide = page.query_selector("article .math-goes-on:visible")
+        assert wide is not None
+        wide.evaluate("(formula) => { formula.scrollLeft = formula.scrollWidth; }")
+        page.wait_for_function("(f) => !f.classList.contains('math-goes-on')", arg=wide)
+    with sitechecks.Visit(browser, address, "desktop") as visit:
+        page = visit.goto("book/1-gan-paradigm/saturation.html")
+        assert page.locator("article .math-goes-on").count() == 0
