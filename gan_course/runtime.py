@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +80,60 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def cores() -> int:
+    """CPU cores for this process: those it may run on, at most ``OMP_NUM_THREADS`` where set."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(available or 1, int(limit)) if limit.isdecimal() and int(limit) else available or 1
+
+
+@contextmanager
+def fast_matmul() -> Iterator[None]:
+    """Take oneDNN's matrix products on the CPU inside the block, where they are as accurate.
+
+    On AMD processors they are up to twice as fast as MKL's. The switch that routes float32
+    products there also allows bfloat16, which some processors then really use; so it is taken
+    only where a product of this machine shows float32's accuracy.
+    """
+    import torch
+
+    if not _onednn_is_accurate():
+        yield
+        return
+    backend: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = backend.fp32_precision
+    backend.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        backend.fp32_precision = before
+
+
+@cache
+def _onednn_is_accurate() -> bool:
+    """Whether oneDNN's float32 products on this AMD processor have errors of rounding only."""
+    import torch
+
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists() or "AuthenticAMD" not in cpuinfo.read_text():
+        return False
+    backend: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(backend, "fp32_precision"):
+        return False
+    before = backend.fp32_precision
+    backend.fp32_precision = "bf16"
+    try:
+        for size in (64, 128, 512):
+            draw = torch.Generator().manual_seed(size)
+            a, b = torch.randn(2, 4, size, size, generator=draw)
+            exact = torch.bmm(a.double(), b.double())
+            if (torch.bmm(a, b) - exact).abs().max() > 2e-6 * exact.abs().max():
+                return False
+        return True
+    finally:
+        backend.fp32_precision = before
 
 
 def base_seed() -> int:

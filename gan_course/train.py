@@ -1,39 +1,50 @@
 """The one training loop of the course.
 
-A *game* is a value: two networks, a loss and the generator's noise. :func:`train` plays it for an
-ensemble of seeds at once and returns a :class:`Run`, in which every array has a leading seed
-axis; one seed is the special case. :func:`fit_critic` plays only the critic's side, against a
-generator that stands still.
+:func:`train` plays a :class:`~gan_course.game.Game` for an ensemble of seeds at once and returns a
+:class:`Run`, in which every array has a leading seed axis; one seed is the special case.
+:func:`fit_critic` plays only the critic's side, against a generator that stands still.
 
 The loop is Algorithm 1 of Goodfellow et al. (2014): ``critic_steps`` updates of the critic, then
 one of the generator. Losses are summed over seeds before one backward pass; since no parameter
 belongs to two seeds, each seed's gradient is what it would be alone.
+
+On a CPU the ensemble is cut into groups of at most eight seeds, which fit the caches, and each
+core works on a group of its own. Where the cuts are depends on the number of seeds only, so a
+machine with more cores gives the same numbers.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from tqdm.auto import trange
+from tqdm.auto import tqdm
 
-from gan_course.data import Distribution, Normal
+from gan_course import checkpoint as checkpoints
+from gan_course.data import Distribution
+from gan_course.game import Game, Turn
 from gan_course.losses import Loss
-from gan_course.nets import Recipe
-from gan_course.random import Streams
-from gan_course.runtime import is_static, one_thread
+from gan_course.nets import MLP, Recipe, select
+from gan_course.random import Role, Streams
+from gan_course.runtime import cores, fast_matmul, is_static, one_thread
 
-__all__ = ["SGD", "Adam", "Game", "Optimizer", "Run", "fit_critic", "train"]
+__all__ = ["SGD", "Adam", "Game", "Optimizer", "RMSProp", "Run", "fit_critic", "train"]
 
 Metric = Callable[["Run"], NDArray[np.float64] | torch.Tensor]
 """Measures a run in progress: one value (or array) a seed, leading axis ``seeds``."""
 
-_INIT, _TRAIN, _EVALUATE = 0, 1, 2  # roles of a seed's random streams
+_GROUP = 8  # seeds that share one core's cache
+_BREATH = 0.2  # seconds between two looks at the clock, the progress bar and the keyboard
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,18 @@ class SGD:
 
 
 @dataclass(frozen=True)
+class RMSProp:
+    """RMSProp with step size ``lr`` and PyTorch's smoothing ``alpha`` (Arjovsky et al., 2017)."""
+
+    lr: float = 5e-5
+    alpha: float = 0.99
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """PyTorch optimizer over ``parameters``."""
+        return torch.optim.RMSprop(parameters, lr=self.lr, alpha=self.alpha)
+
+
+@dataclass(frozen=True)
 class Adam:
     """Adam (Kingma and Ba, 2015) with step size ``lr``; ``betas`` as is usual for GANs."""
 
@@ -59,28 +82,7 @@ class Adam:
         return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, fused=True)
 
 
-Optimizer = SGD | Adam
-
-
-@dataclass(frozen=True)
-class Game:
-    """Two networks, a loss and the generator's noise.
-
-    Attributes
-    ----------
-    generator, critic
-        Recipes (see :mod:`gan_course.nets`): from noise to data space and from data space to one
-        number.
-    loss
-        What each side minimizes (see :mod:`gan_course.losses`).
-    noise
-        The distribution of ``z``.
-    """
-
-    generator: Recipe
-    critic: Recipe
-    loss: Loss
-    noise: Distribution = field(default_factory=Normal)
+Optimizer = SGD | RMSProp | Adam
 
 
 @dataclass
@@ -96,9 +98,12 @@ class Run:
     steps
         Generator steps done at each record, shape ``(records,)``.
     history
-        Name to values, each of shape ``(seeds, records, ...)``.
+        Name to values, each of shape ``(seeds, records, ...)``: the metrics, and the last losses
+        ``"critic loss"`` and ``"generator loss"`` (NaN at step 0). A diverged seed has NaN.
     snapshots
         Generator step to a copy of the pair ``(generator, critic)`` at that step.
+    diverged
+        Shape ``(seeds,)``: the step by which a seed's parameters were no longer finite, else -1.
     """
 
     game: Game
@@ -108,22 +113,35 @@ class Run:
     steps: list[int] = field(default_factory=list)
     history: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     snapshots: dict[int, tuple[nn.Module, nn.Module]] = field(default_factory=dict)
+    diverged: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.diverged):
+            self.diverged = np.full(len(self.seeds), -1)
 
     @torch.no_grad()
     def sample(self, n: int) -> torch.Tensor:
         """``n`` points a seed, shape ``(seeds, n, dim)``, from the same noise at every call."""
         device = next(self.generator.parameters()).device
-        return self.generator(self.game.noise.sample(n, Streams(self.seeds, device, _EVALUATE)))
+        return self.generator(self.game.noise.sample(n, Streams(self.seeds, device, Role.EVALUATE)))
 
     def at(self, step: int) -> Run:
         """The run as it was at a snapshot."""
         if step not in self.snapshots:
             raise ValueError(f"step is {step}; allowed are the snapshots {sorted(self.snapshots)}")
         generator, critic = self.snapshots[step]
-        return Run(self.game, self.seeds, generator, critic, [step])
+        return Run(self.game, self.seeds, generator, critic, [step], diverged=self.diverged)
+
+    def alive(self) -> Run:
+        """The seeds that have not diverged, as a run of their own with the networks only."""
+        rows = np.flatnonzero(self.diverged < 0).tolist()
+        if len(rows) == len(self.seeds):
+            return Run(self.game, self.seeds, self.generator, self.critic, self.steps[-1:])
+        generator, critic = (select(net, rows) for net in (self.generator, self.critic))
+        seeds = [self.seeds[i] for i in rows]
+        return Run(self.game, seeds, generator, critic, self.steps[-1:])
 
 
-@one_thread()
 def train(
     game: Game,
     data: Distribution,
@@ -134,10 +152,13 @@ def train(
     critic_steps: int = 1,
     optimizer: Optimizer = Adam(),
     generator_optimizer: Optimizer | None = None,
+    simultaneous: bool = False,
     metrics: Mapping[str, Metric] | None = None,
     record_every: int | None = None,
     snapshots: Iterable[int] = (),
+    checkpoint: str | Path | None = None,
     device: torch.device | str = "cpu",
+    compile: bool = False,  # noqa: A002 - as in PyTorch
     progress: bool = False,
 ) -> Run:
     """Play a game on data for an ensemble of seeds.
@@ -152,11 +173,19 @@ def train(
         Points of data, and of noise, a minibatch.
     optimizer, generator_optimizer
         Of the critic and of the generator (the same settings where only one is given).
+    simultaneous
+        Both players move from the same point, instead of the critic first; one critic step.
     metrics, record_every
         Recorded into ``Run.history`` before the first step, every ``record_every`` steps
-        (default: ten times a run) and after the last.
+        (default: ten times a run) and after the last. A metric sees the seeds that are alive.
     snapshots
         Generator steps at which a copy of both networks is kept; 0 is the initial value.
+    checkpoint
+        A file that is written at every record. Where it exists, the run goes on from there, and
+        on a CPU comes to the same numbers, bit for bit, as a run that was never stopped.
+    compile
+        Compile the losses with ``torch.compile``: needs a C++ compiler, takes up to a minute at
+        first, pays in long sweeps of small networks.
     progress
         Show a progress bar.
 
@@ -164,6 +193,12 @@ def train(
     -------
     Run
         Interrupting the kernel returns the run as far as it came.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of range, data whose dimension is not the generator's or that are not
+        finite, or a checkpoint of other settings.
     """
     _at_least_one(steps=steps, batch=batch, critic_steps=critic_steps)
     record_every = max(1, steps // 10) if record_every is None else record_every
@@ -171,31 +206,20 @@ def train(
     wanted = set(snapshots)
     if not wanted <= set(range(steps + 1)):
         raise ValueError(f"snapshots is {sorted(wanted)}; allowed are steps from 0 to {steps}")
+    if simultaneous and critic_steps != 1:
+        raise ValueError(f"critic_steps is {critic_steps}; allowed with simultaneous is 1")
+    plan = _Plan(
+        game, data, batch, critic_steps, optimizer, generator_optimizer or optimizer, simultaneous,
+        compile,
+    )  # fmt: skip
     run = _start(game, seeds, device)
-    if run.sample(1).shape[-1] != data.dim:
-        made = run.sample(1).shape[-1]
-        raise ValueError(f"data has dimension {data.dim}; the generator's points have {made}")
-    critic_step = _CriticStep(run, data, batch, optimizer.build(run.critic.parameters()))
-    generator_optimizer = generator_optimizer or optimizer
-    generator_step = _generator_step(
-        run, batch, generator_optimizer.build(run.generator.parameters()), critic_step.streams
-    )
-    step = 0
-    _observe(run, 0, wanted, metrics, record=True)
-    try:
-        quiet = not progress or is_static()
-        for step in trange(1, steps + 1, disable=quiet, desc=game.loss.name, leave=False):
-            for _ in range(critic_steps):
-                critic_step()
-            generator_step()
-            due = step % record_every == 0 or step == steps
-            _observe(run, step, wanted, metrics, record=due)
-    except KeyboardInterrupt:
-        print(f"interrupted at step {step} of {steps}: this is the run so far")
+    _check(run, data)
+    with one_thread(), fast_matmul():
+        loop = _Loop(run, plan, steps, dict(metrics or {}), record_every, wanted, checkpoint)
+        loop.play(quiet=not progress or is_static())
     return run
 
 
-@one_thread()
 def fit_critic(
     critic: Recipe,
     loss: Loss,
@@ -206,6 +230,7 @@ def fit_critic(
     steps: int,
     batch: int = 256,
     optimizer: Optimizer = Adam(),
+    regularizers: Any = (),
     device: torch.device | str = "cpu",
 ) -> nn.Module:
     """Train only a critic, between two fixed distributions.
@@ -218,72 +243,264 @@ def fit_critic(
     _at_least_one(steps=steps, batch=batch)
     if real.dim != fake.dim:
         raise ValueError(f"fake has dimension {fake.dim}; allowed is that of real, {real.dim}")
-    run = _start(Game(lambda streams: nn.Identity(), critic, loss, fake), seeds, device)
-    step = _CriticStep(run, real, batch, optimizer.build(run.critic.parameters()))
-    for _ in range(steps):
-        step()
+    game = Game(lambda streams: nn.Identity(), critic, loss, fake, regularizers)
+    run = _start(game, seeds, device)
+    with one_thread(), fast_matmul():
+        plan = _Plan(game, real, batch, 1, optimizer, None, False, False)
+        _Loop(run, plan, steps, {}, steps, set(), None).play(quiet=True)
     return run.critic
 
 
-class _CriticStep:
-    """One update of the critic on a fresh minibatch of data and of generated points."""
+def _start(game: Game, seeds: Sequence[int], device: torch.device | str) -> Run:
+    streams = Streams(seeds, device, Role.INIT)
+    recipe = game.critic
+    for regularizer in game.active:
+        recipe = regularizer.network(recipe)
+    return Run(game, list(streams.seeds), game.generator(streams), recipe(streams))
+
+
+def _check(run: Run, data: Distribution) -> None:
+    made = run.sample(2).shape[-1]
+    if made != data.dim:
+        raise ValueError(f"data has dimension {data.dim}; the generator's points have {made}")
+    device = next(run.generator.parameters()).device
+    if not torch.isfinite(data.sample(256, Streams(run.seeds, device, Role.DATA))).all():
+        raise ValueError("data draws a NaN or an infinity; allowed are finite numbers")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is played and how; equal plans give equal runs."""
+
+    game: Game
+    data: Distribution
+    batch: int
+    critic_steps: int
+    optimizer: Optimizer
+    generator_optimizer: Optimizer | None  # None: the generator stands still
+    simultaneous: bool
+    compile: bool
+
+
+class _Group:
+    """Some seeds of an ensemble: views of their parameters, their optimizers and their streams."""
+
+    def __init__(self, run: Run, rows: slice, plan: _Plan, steps: int) -> None:
+        self.plan, self.steps, self.done = plan, steps, 0
+        self.generator, self.critic = select(run.generator, rows), select(run.critic, rows)
+        seeds, device = run.seeds[rows], next(run.critic.parameters()).device
+        self.streams = {
+            role: Streams(seeds, device, role) for role in (Role.DATA, Role.NOISE, Role.PENALTY)
+        }
+        self.optimizers = [plan.optimizer.build(self.critic.parameters())]
+        if plan.generator_optimizer is not None:
+            self.optimizers.append(plan.generator_optimizer.build(self.generator.parameters()))
+        self.losses = np.full((2, len(seeds)), np.nan)
+        self._objectives = [Turn.critic_objective, Turn.generator_objective]
+        if plan.compile:
+            self._objectives = [torch.compile(one) for one in self._objectives]
+
+    def advance(self, steps: int) -> None:
+        """Play ``steps`` generator steps."""
+        for _ in range(steps):
+            if self.plan.simultaneous:
+                moves = [self._move(0), self._move(1)]
+            else:
+                for _ in range(self.plan.critic_steps):
+                    self._apply(0, self._move(0))
+                moves = [] if len(self.optimizers) == 1 else [self._move(1)]
+            for player, gradients in enumerate(moves, start=2 - len(moves)):
+                self._apply(player, gradients)
+            self.done += 1
+
+    def _turn(self) -> Turn:
+        plan, streams = self.plan, self.streams
+        return Turn(
+            plan.game,
+            self.generator,
+            self.critic,
+            lambda: plan.data.sample(plan.batch, streams[Role.DATA]),
+            lambda: plan.game.noise.sample(plan.batch, streams[Role.NOISE]),
+            streams[Role.PENALTY],
+            self.done / self.steps,
+        )
+
+    def _move(self, player: int) -> tuple[torch.Tensor, ...]:
+        """Gradients of the critic (0) or of the generator (1) at its turn."""
+        if player == 0 and isinstance(self.critic, MLP):
+            self.critic.power_iteration()
+        net = (self.critic, self.generator)[player]
+        loss = self._objectives[player](self._turn())
+        self.losses[player] = loss.detach().cpu().numpy()
+        return torch.autograd.grad(loss.sum(), list(net.parameters()))
+
+    def _apply(self, player: int, gradients: tuple[torch.Tensor, ...]) -> None:
+        net = (self.critic, self.generator)[player]
+        for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizers[player].step()
+        if player == 0:
+            for regularizer in self.plan.game.active:
+                regularizer.project(self.critic)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the group needs to go on, beside the parameters."""
+        return {
+            "streams": {role: one.state_dict() for role, one in self.streams.items()},
+            "optimizers": [one.state_dict() for one in self.optimizers],
+            "losses": torch.from_numpy(self.losses),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], done: int) -> None:
+        """Go on from a state after ``done`` steps."""
+        for role, one in self.streams.items():
+            one.load_state_dict(state["streams"][role])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.losses, self.done = state["losses"].numpy(), done
+
+
+class _Loop:
+    """Groups advance side by side; between two stretches the whole ensemble is looked at."""
 
     def __init__(
-        self, run: Run, data: Distribution, batch: int, optimizer: torch.optim.Optimizer
+        self,
+        run: Run,
+        plan: _Plan,
+        steps: int,
+        metrics: dict[str, Metric],
+        record_every: int,
+        snapshots: set[int],
+        checkpoint: str | Path | None,
     ) -> None:
-        self.run, self.data, self.batch, self.optimizer = run, data, batch, optimizer
-        device = next(run.critic.parameters()).device
-        self.streams = Streams(run.seeds, device, _TRAIN)
+        self.run, self.plan, self.steps = run, plan, steps
+        self.metrics, self.record_every, self.snapshots = metrics, record_every, snapshots
+        self.path = None if checkpoint is None else Path(checkpoint)
+        self.step = 0
+        count = len(run.seeds)
+        on_cpu = next(run.critic.parameters()).device.type == "cpu"
+        size = min(_GROUP, -(-count // 2)) if on_cpu else count
+        rows = [slice(start, start + size) for start in range(0, count, size)]
+        self.groups = [_Group(run, part, plan, steps) for part in rows]
+        self.workers = min(cores(), len(self.groups)) if on_cpu and not plan.compile else 1
 
-    def __call__(self) -> None:
-        game, batch = self.run.game, self.batch
-        real = self.data.sample(batch, self.streams)
-        with torch.no_grad():
-            fake = self.run.generator(game.noise.sample(batch, self.streams))
-        loss = game.loss.critic(self.run.critic(real), self.run.critic(fake))
-        self.optimizer.zero_grad()
-        loss.sum().backward()
-        self.optimizer.step()
+    def play(self, quiet: bool) -> None:
+        self._resume()
+        bar = tqdm(
+            total=self.steps, initial=self.step, disable=quiet, leave=False,
+            desc=self.plan.game.loss.name,
+        )  # fmt: skip
+        stretch = 1
+        with bar, ThreadPoolExecutor(self.workers, initializer=_one_thread_here) as pool:
+            try:
+                if self.step == 0:
+                    self._look()
+                while self.step < self.steps:
+                    count = min(stretch, self._next_event() - self.step)
+                    begin = perf_counter()
+                    self._advance(pool, count)
+                    bar.update(count)
+                    self._look()
+                    pace = (perf_counter() - begin) / count
+                    stretch = max(1, min(2 * count, int(_BREATH / pace)))
+            except KeyboardInterrupt:
+                print(f"interrupted at step {self.step} of {self.steps}: this is the run so far")
+        if self.step not in self.run.steps and self.step:
+            self._record()
+        self._save()
+
+    def _advance(self, pool: ThreadPoolExecutor, count: int) -> None:
+        """All groups play ``count`` steps; an interrupt waits until they have."""
+        interrupted = False
+        jobs = [pool.submit(group.advance, count) for group in self.groups]
+        for job in jobs:
+            while True:
+                try:
+                    job.result()
+                    break
+                except KeyboardInterrupt:
+                    if interrupted:
+                        raise
+                    interrupted = True
+        self.step += count
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _next_event(self) -> int:
+        """The next step at which something is recorded or kept."""
+        record = (self.step // self.record_every + 1) * self.record_every
+        return min([record, self.steps, *(s for s in self.snapshots if s > self.step)])
+
+    def _look(self) -> None:
+        self._mask()
+        if self.step in self.snapshots:
+            self.run.snapshots[self.step] = copy.deepcopy((self.run.generator, self.run.critic))
+        if self.step % self.record_every == 0 or self.step == self.steps:
+            self._record()
+            self._save()
+
+    def _mask(self) -> None:
+        """Note and report the seeds that are no longer finite."""
+        run = self.run
+        finite = torch.stack(
+            [
+                torch.isfinite(p.detach()).flatten(1).all(1)
+                for net in (run.generator, run.critic)
+                for p in net.parameters()
+            ]
+        ).all(0)
+        fresh = ~finite.cpu().numpy() & (run.diverged < 0)
+        if fresh.any():
+            run.diverged[fresh] = self.step
+            names = ", ".join(str(run.seeds[i]) for i in np.flatnonzero(fresh))
+            message = f"diverged by step {self.step} and masked: seeds {names}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def _record(self) -> None:
+        run = self.run
+        alive = run.diverged < 0
+        run.steps.append(self.step)
+        losses = np.concatenate([group.losses for group in self.groups], axis=1)
+        values: dict[str, NDArray[np.float64]] = {}
+        if self.plan.generator_optimizer is not None:
+            values = {"critic loss": losses[0, alive], "generator loss": losses[1, alive]}
+        if alive.any():
+            values |= {name: _measured(name, self.metrics[name], run) for name in self.metrics}
+        for name in [*values, *(name for name in run.history if name not in values)]:
+            shape = values[name].shape[1:] if name in values else run.history[name].shape[2:]
+            now = np.full((len(alive), 1, *shape), np.nan)
+            if name in values:
+                now[alive, 0] = values[name]
+            past = run.history.get(name, np.empty((len(alive), 0, *shape)))
+            run.history[name] = np.concatenate([past, now], axis=1)
+
+    def _save(self) -> None:
+        if self.path is not None:
+            groups = [group.state_dict() for group in self.groups]
+            checkpoints.save(self.path, self.plan, self.run, self.step, groups)
+
+    def _resume(self) -> None:
+        if self.path is None or not self.path.exists():
+            return
+        saved = checkpoints.load(self.path, self.plan, self.run, self.steps)
+        self.step = saved["step"]
+        for group, state in zip(self.groups, saved["groups"], strict=True):
+            group.load_state_dict(state, self.step)
 
 
-def _generator_step(
-    run: Run, batch: int, optimizer: torch.optim.Optimizer, streams: Streams
-) -> Callable[[], None]:
-    """One update of the generator; the critic's parameters are left alone, values and gradients."""
-    parameters = list(run.generator.parameters())
-
-    def step() -> None:
-        fake = run.generator(run.game.noise.sample(batch, streams))
-        loss = run.game.loss.generator(run.critic(fake))
-        gradients = torch.autograd.grad(loss.sum(), parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-
-    return step
+def _measured(name: str, metric: Metric, run: Run) -> NDArray[np.float64]:
+    alive = run.alive()
+    values = np.asarray(torch.as_tensor(metric(alive)).detach().cpu(), dtype=np.float64)
+    if values.shape[:1] != (len(alive.seeds),):
+        raise ValueError(
+            f"metrics[{name!r}] gives shape {values.shape}; "
+            f"allowed is one value a seed, ({len(alive.seeds)}, ...)"
+        )
+    return values
 
 
-def _start(game: Game, seeds: Sequence[int], device: torch.device | str) -> Run:
-    streams = Streams(seeds, device, _INIT)
-    return Run(game, list(streams.seeds), game.generator(streams), game.critic(streams))
-
-
-def _observe(
-    run: Run, step: int, wanted: set[int], metrics: Mapping[str, Metric] | None, *, record: bool
-) -> None:
-    if step in wanted:
-        run.snapshots[step] = copy.deepcopy((run.generator, run.critic))
-    if record and metrics:
-        run.steps.append(step)
-        for name, metric in metrics.items():
-            values = np.asarray(torch.as_tensor(metric(run)).detach().cpu(), dtype=np.float64)
-            if values.shape[:1] != (len(run.seeds),):
-                raise ValueError(
-                    f"metrics[{name!r}] gives shape {values.shape}; "
-                    f"allowed is one value a seed, ({len(run.seeds)}, ...)"
-                )
-            past = run.history.get(name, np.empty((len(run.seeds), 0, *values.shape[1:])))
-            run.history[name] = np.concatenate([past, values[:, None]], axis=1)
+def _one_thread_here() -> None:
+    torch.set_num_threads(1)
 
 
 def _at_least_one(**arguments: int) -> None:

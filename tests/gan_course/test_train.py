@@ -11,7 +11,7 @@ from torch import nn
 
 from gan_course import losses, nets
 from gan_course.data import Mixture, Normal
-from gan_course.random import Streams
+from gan_course.random import Role, Streams
 from gan_course.train import SGD, Adam, Game, Run, fit_critic, train
 
 TARGET = Mixture([-1.5, 1.5], [0.4, 0.4])
@@ -99,21 +99,21 @@ def test_losses_survive_sure_critics(loss: losses.Loss) -> None:
 
 def _plain(game: Game, seed: int, steps: int, k: int) -> tuple[nn.Module, nn.Module]:
     """Algorithm 1 in plain PyTorch for one seed, from the same initial values and noise."""
-    start = Streams([seed], role=0)
+    start = Streams([seed], role=Role.INIT)
     generator, critic = game.generator(start), game.critic(start)
-    draws = Streams([seed], role=1)
+    draws, noise = Streams([seed], role=Role.DATA), Streams([seed], role=Role.NOISE)
     opt_d = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.5, 0.9))
     opt_g = torch.optim.Adam(generator.parameters(), lr=1e-3, betas=(0.5, 0.9))
     for _ in range(steps):
         for _ in range(k):
             x = TARGET.sample(32, draws)
-            fake = generator(game.noise.sample(32, draws)).detach()
+            fake = generator(game.noise.sample(32, noise)).detach()
             opt_d.zero_grad()
             d_real, d_fake = critic(x).sigmoid(), critic(fake).sigmoid()
             (-d_real.log().mean() - (1 - d_fake).log().mean()).backward()
             opt_d.step()
         opt_g.zero_grad()
-        d_fake = critic(generator(game.noise.sample(32, draws))).sigmoid()
+        d_fake = critic(generator(game.noise.sample(32, noise))).sigmoid()
         minimax = game.loss is losses.minimax
         ((1 - d_fake).log().mean() if minimax else -d_fake.log().mean()).backward()
         opt_g.step()
