@@ -71,6 +71,10 @@ lab: .venv/.installed ## open the student notebooks in JupyterLab, as copies in 
 claims: .venv/.installed ## rerun every claim on other seeds: make claims SEED=7
 	@GAN_COURSE_SEED=$(SEED) PYTHONPATH=book/_ext $(PY) -m coursebook.rerun
 
+.PHONY: bench
+bench: .venv/.installed ## measure the training loop against plain PyTorch loops (half an hour, quiet machine)
+	@$(PY) -m benchmarks.engine && $(PY) -m benchmarks.engine --compile
+
 .PHONY: links
 links: .venv/.installed ## check the book's links to the outside
 	@echo "Checking links ..."

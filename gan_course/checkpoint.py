@@ -8,58 +8,20 @@ whole.
 from __future__ import annotations
 
 import copy
-import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
+
+from gan_course.fingerprint import key
 
 if TYPE_CHECKING:
     from gan_course.train import Run
 
-__all__ = ["load", "save", "signature"]
-
-
-def signature(value: object) -> str:
-    """Text that is equal for equal settings, in this process and in the next.
-
-    Dataclasses are spelled out, tensors and arrays are hashed, functions go by their names.
-
-    Raises
-    ------
-    ValueError
-        For a value that has no such text.
-    """
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
-        return f"array({value.shape}, {value.dtype}, {digest})"
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        if type(value).__name__ == "Loss":
-            return repr(value)
-        inside = (
-            f"{f.name}={signature(getattr(value, f.name))}" for f in dataclasses.fields(value)
-        )
-        return f"{type(value).__qualname__}({', '.join(inside)})"
-    if isinstance(value, tuple | list):
-        return f"({', '.join(signature(one) for one in value)})"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{k}: {signature(v)}' for k, v in value.items())}}}"
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    text = repr(value)
-    if " at 0x" in text:
-        raise ValueError(
-            f"{text} has no lasting name; allowed are numbers, strings, arrays, functions and "
-            "dataclasses of these"
-        )
-    return text
+__all__ = ["load", "save"]
 
 
 def save(
@@ -67,7 +29,7 @@ def save(
 ) -> None:
     """Write a checkpoint; the file of that name is replaced at once or not at all."""
     content = {
-        "plan": signature(plan),
+        "plan": key(plan),
         "seeds": run.seeds,
         "step": step,
         "groups": list(groups),
@@ -93,7 +55,7 @@ def load(path: Path, plan: object, run: Run, steps: int) -> dict[str, Any]:
     """
     saved = torch.load(path, map_location="cpu", weights_only=True)
     for name, theirs, ours in (
-        ("plan", saved["plan"], signature(plan)),
+        ("plan", saved["plan"], key(plan)),
         ("seeds", saved["seeds"], run.seeds),
     ):
         if theirs != ours:

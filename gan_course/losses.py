@@ -47,6 +47,10 @@ class Loss:
     def __repr__(self) -> str:
         return f"Loss({self.name!r})"
 
+    def key(self) -> str:
+        """Name in files of results and checkpoints."""
+        return repr(self)
+
 
 def nagarajan_kolter(f: Callable[[torch.Tensor], torch.Tensor], name: str) -> Loss:
     """Zero-sum game ``V = E f(D(x)) + E f(-D(G(z)))`` of Nagarajan and Kolter (2017).

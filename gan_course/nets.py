@@ -45,6 +45,7 @@ Tensor = torch.Tensor
 class Activation:
     """An activation with its derivative, both as functions of the preactivation.
 
+    ``value`` may overwrite the preactivation, which is a fresh tensor wherever it is called.
     ``slope`` is ``None`` where the derivative is piecewise constant, so that the second derivative
     is zero wherever it exists; ``pieces`` is then the pair of slopes left and right of zero.
     """
@@ -74,8 +75,8 @@ def _silu_slope(u: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "relu": Activation(torch.relu, pieces=(0.0, 1.0)),
-    "leaky_relu": Activation(lambda u: leaky_relu(u, 0.2), pieces=(0.2, 1.0)),
+    "relu": Activation(torch.relu_, pieces=(0.0, 1.0)),
+    "leaky_relu": Activation(lambda u: leaky_relu(u, 0.2, inplace=True), pieces=(0.2, 1.0)),
     "silu": Activation(silu, _silu_slope),
     "tanh": Activation(_tanh, lambda u: 1 - _tanh(u).square()),
     "identity": Activation(lambda u: u),
@@ -344,27 +345,58 @@ class each:  # noqa: N801 - a recipe reads as a function
         return Each(self.build, streams).to(streams.device)
 
 
+@dataclass(frozen=True)
+class _Pictures:
+    """What the small convolutional networks have in common."""
+
+    size: int
+    channels: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.size < 4 or self.size % 4:
+            raise ValueError(f"size is {self.size}; allowed are the multiples of 4")
+
+
+@dataclass(frozen=True)
+class _Painter(_Pictures):
+    latent: int
+
+    def __call__(self) -> nn.Module:
+        small, width = self.size // 4, self.width
+        return nn.Sequential(
+            nn.Linear(self.latent, 2 * width * small**2),
+            nn.ReLU(),
+            nn.Unflatten(1, (2 * width, small, small)),
+            nn.ConvTranspose2d(2 * width, width, 4, 2, 1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, self.channels, 4, 2, 1),
+            nn.Tanh(),
+            nn.Flatten(),
+        )
+
+
+@dataclass(frozen=True)
+class _Judge(_Pictures):
+    def __call__(self) -> nn.Module:
+        return nn.Sequential(
+            nn.Unflatten(1, (self.channels, self.size, self.size)),
+            nn.Conv2d(self.channels, self.width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(self.width, 2 * self.width, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            nn.Flatten(),
+            nn.Linear(2 * self.width * (self.size // 4) ** 2, 1),
+        )
+
+
 def convolutional_generator(size: int, latent: int, channels: int = 1, width: int = 16) -> each:
     """Recipe of a small transposed-convolution generator of ``size x size`` pictures in [-1, 1].
 
     Maps ``(seeds, batch, latent)`` to ``(seeds, batch, channels * size**2)``; ``size`` is a
     multiple of 4.
     """
-    if size < 4 or size % 4:
-        raise ValueError(f"size is {size}; allowed are the multiples of 4")
-    small = size // 4
-    return each(
-        lambda: nn.Sequential(
-            nn.Linear(latent, 2 * width * small**2),
-            nn.ReLU(),
-            nn.Unflatten(1, (2 * width, small, small)),
-            nn.ConvTranspose2d(2 * width, width, 4, 2, 1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(width, channels, 4, 2, 1),
-            nn.Tanh(),
-            nn.Flatten(),
-        )
-    )
+    return each(_Painter(size, channels, width, latent))
 
 
 def convolutional_critic(size: int, channels: int = 1, width: int = 16) -> each:
@@ -373,19 +405,7 @@ def convolutional_critic(size: int, channels: int = 1, width: int = 16) -> each:
     Maps ``(seeds, batch, channels * size**2)`` to ``(seeds, batch, 1)``; ``size`` is a multiple
     of 4.
     """
-    if size < 4 or size % 4:
-        raise ValueError(f"size is {size}; allowed are the multiples of 4")
-    return each(
-        lambda: nn.Sequential(
-            nn.Unflatten(1, (channels, size, size)),
-            nn.Conv2d(channels, width, 4, 2, 1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, 2, 1),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-            nn.Linear(2 * width * (size // 4) ** 2, 1),
-        )
-    )
+    return each(_Judge(size, channels, width))
 
 
 class Shift(nn.Module):

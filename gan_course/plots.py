@@ -26,6 +26,7 @@ __all__ = [
     "band",
     "densities",
     "figure",
+    "images",
     "legend",
 ]
 
@@ -84,3 +85,27 @@ def band(ax: Axes, x: ArrayLike, values: ArrayLike, *, color: str, label: str) -
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values, axis=0)
     ax.fill_between(x, mean - half, mean + half, color=color, alpha=0.25, linewidth=0)
     ax.plot(x, mean, color=color, label=label)
+
+
+def images(ax: Axes, x: ArrayLike, shape: tuple[int, int, int], columns: int) -> None:
+    """Draw flattened images row by row, without axes: white is 1 and black is -1.
+
+    ``x`` has shape ``(n, channels * height * width)`` and ``shape`` is that of one image, with one
+    channel (gray) or three. A last row that is not full stays black at its end.
+    """
+    pixels = np.asarray(x, dtype=np.float64)
+    if pixels.ndim != 2 or pixels.shape[1] != np.prod(shape) or shape[0] not in (1, 3):
+        raise ValueError(
+            f"x has shape {pixels.shape} and shape is {shape}; allowed is (n, {np.prod(shape)}), "
+            "with one channel or three"
+        )
+    if columns < 1:
+        raise ValueError(f"columns is {columns}; allowed is an integer of at least 1")
+    channels, height, width = shape
+    rows = -(-len(pixels) // columns)
+    filled = np.full((rows * columns, *shape), -1.0)
+    filled[: len(pixels)] = pixels.reshape(-1, *shape)
+    grid = filled.reshape(rows, columns, *shape).transpose(0, 3, 1, 4, 2)
+    sheet = grid.reshape(rows * height, columns * width, channels)
+    ax.imshow((sheet.clip(-1, 1) + 1) / 2 * np.ones(3), interpolation="nearest")
+    ax.set_axis_off()

@@ -126,7 +126,7 @@ class _Sequence:
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
         for generator, before in zip(self.generators, state["before"], strict=True):
-            generator.set_state(before)
+            generator.set_state(before.clone())  # PyTorch reads an aligned tensor of its own
         if state["size"]:
             self._draw(state["size"])
         self.used = state["used"]

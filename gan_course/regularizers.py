@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gan_course.game import Turn
@@ -114,7 +115,7 @@ class _Normalized:
     def __call__(self) -> nn.Module:
         module = self.build()
         for layer in list(module.modules()):
-            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
+            if isinstance(layer, nn.Linear | _ConvNd):
                 spectral_norm(layer)
         return module
 
@@ -178,7 +179,7 @@ class CodedDRAGAN(GradientPenalty):
     def points(self, turn: Turn) -> Tensor:
         """Data moved toward one corner, at most half a standard deviation a coordinate."""
         n, d = turn.real.shape[1:]
-        spread = turn.real.std((1, 2), keepdim=True)
+        spread = turn.real.std((1, 2), correction=0, keepdim=True)
         u, a = turn.streams.uniform(n, d), turn.streams.uniform(n, 1)
         return turn.real + 0.5 * spread * u * a
 

@@ -31,6 +31,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from gan_course import checkpoint as checkpoints
+from gan_course.compiled import Compiled
 from gan_course.data import Distribution
 from gan_course.game import Game, Turn
 from gan_course.losses import Loss
@@ -295,10 +296,9 @@ class _Group:
         self.optimizers = [plan.optimizer.build(self.critic.parameters())]
         if plan.generator_optimizer is not None:
             self.optimizers.append(plan.generator_optimizer.build(self.generator.parameters()))
-        self.losses = np.full((2, len(seeds)), np.nan)
-        self._objectives = [Turn.critic_objective, Turn.generator_objective]
-        if plan.compile:
-            self._objectives = [torch.compile(one) for one in self._objectives]
+        self.data, self.noise = (_of_rows(one, rows) for one in (plan.data, plan.game.noise))
+        self.losses = [torch.full((len(seeds),), torch.nan) for _ in range(2)]
+        self._compiled: list[Compiled | None] = [None, None]
 
     def advance(self, steps: int) -> None:
         """Play ``steps`` generator steps."""
@@ -319,19 +319,30 @@ class _Group:
             plan.game,
             self.generator,
             self.critic,
-            lambda: plan.data.sample(plan.batch, streams[Role.DATA]),
-            lambda: plan.game.noise.sample(plan.batch, streams[Role.NOISE]),
+            lambda: self.data.sample(plan.batch, streams[Role.DATA]),
+            lambda: self.noise.sample(plan.batch, streams[Role.NOISE]),
             streams[Role.PENALTY],
             self.done / self.steps,
         )
+
+    def _objective(self, player: int) -> torch.Tensor:
+        turn = self._turn()
+        objective = (Turn.critic_objective, Turn.generator_objective)[player]
+        if not self.plan.compile:
+            return objective(turn)
+        compiled = self._compiled[player]
+        if compiled is None:
+            compiled = self._compiled[player] = Compiled(objective)
+            return compiled.first(turn)
+        return compiled(turn)
 
     def _move(self, player: int) -> tuple[torch.Tensor, ...]:
         """Gradients of the critic (0) or of the generator (1) at its turn."""
         if player == 0 and isinstance(self.critic, MLP):
             self.critic.power_iteration()
         net = (self.critic, self.generator)[player]
-        loss = self._objectives[player](self._turn())
-        self.losses[player] = loss.detach().cpu().numpy()
+        loss = self._objective(player)
+        self.losses[player] = loss.detach()
         return torch.autograd.grad(loss.sum(), list(net.parameters()))
 
     def _apply(self, player: int, gradients: tuple[torch.Tensor, ...]) -> None:
@@ -346,18 +357,18 @@ class _Group:
     def state_dict(self) -> dict[str, Any]:
         """All that the group needs to go on, beside the parameters."""
         return {
-            "streams": {role: one.state_dict() for role, one in self.streams.items()},
+            "streams": {role.name: one.state_dict() for role, one in self.streams.items()},
             "optimizers": [one.state_dict() for one in self.optimizers],
-            "losses": torch.from_numpy(self.losses),
+            "losses": self.losses,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], done: int) -> None:
         """Go on from a state after ``done`` steps."""
         for role, one in self.streams.items():
-            one.load_state_dict(state["streams"][role])
+            one.load_state_dict(state["streams"][role.name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        self.losses, self.done = state["losses"].numpy(), done
+        self.losses, self.done = state["losses"], done
 
 
 class _Loop:
@@ -405,9 +416,7 @@ class _Loop:
                     stretch = max(1, min(2 * count, int(_BREATH / pace)))
             except KeyboardInterrupt:
                 print(f"interrupted at step {self.step} of {self.steps}: this is the run so far")
-        if self.step not in self.run.steps and self.step:
-            self._record()
-        self._save()
+                self._save()
 
     def _advance(self, pool: ThreadPoolExecutor, count: int) -> None:
         """All groups play ``count`` steps; an interrupt waits until they have."""
@@ -459,11 +468,11 @@ class _Loop:
     def _record(self) -> None:
         run = self.run
         alive = run.diverged < 0
-        run.steps.append(self.step)
-        losses = np.concatenate([group.losses for group in self.groups], axis=1)
         values: dict[str, NDArray[np.float64]] = {}
         if self.plan.generator_optimizer is not None:
-            values = {"critic loss": losses[0, alive], "generator loss": losses[1, alive]}
+            for player, name in enumerate(("critic loss", "generator loss")):
+                losses = torch.cat([group.losses[player].cpu() for group in self.groups])
+                values[name] = losses.double().numpy()[alive]
         if alive.any():
             values |= {name: _measured(name, self.metrics[name], run) for name in self.metrics}
         for name in [*values, *(name for name in run.history if name not in values)]:
@@ -471,8 +480,9 @@ class _Loop:
             now = np.full((len(alive), 1, *shape), np.nan)
             if name in values:
                 now[alive, 0] = values[name]
-            past = run.history.get(name, np.empty((len(alive), 0, *shape)))
+            past = run.history.get(name, np.full((len(alive), len(run.steps), *shape), np.nan))
             run.history[name] = np.concatenate([past, now], axis=1)
+        run.steps.append(self.step)
 
     def _save(self) -> None:
         if self.path is not None:
@@ -486,6 +496,12 @@ class _Loop:
         self.step = saved["step"]
         for group, state in zip(self.groups, saved["groups"], strict=True):
             group.load_state_dict(state, self.step)
+
+
+def _of_rows(distribution: Distribution, rows: slice) -> Distribution:
+    """A distribution for some of the seeds, where it is another one for each."""
+    select_rows = getattr(distribution, "select", None)
+    return distribution if select_rows is None else select_rows(rows)
 
 
 def _measured(name: str, metric: Metric, run: Run) -> NDArray[np.float64]:

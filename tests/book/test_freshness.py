@@ -178,6 +178,13 @@ def test_fingerprint_follows_widgets_and_checks() -> None:
     assert "check/saturation.py" not in found
 
 
+def test_fingerprint_follows_the_data_that_a_module_reads() -> None:
+    from coursebook.fingerprint import modules
+
+    assert "mnist10k.npz" in {p.name for p in modules(_cell("from gan_course import data"))}
+    assert "mnist10k.npz" not in {p.name for p in modules(_cell("from gan_course import claims"))}
+
+
 def test_fingerprint_names_the_page_of_a_fault(tmp_path: Path) -> None:
     from coursebook.fingerprint import fingerprint
     from sphinx.errors import ExtensionError

@@ -1,4 +1,4 @@
-"""Networks, losses and the training loop against plain single-seed PyTorch."""
+"""The training loop against plain single-seed PyTorch."""
 
 from __future__ import annotations
 
@@ -28,73 +28,6 @@ def double() -> Iterator[None]:
 def _game(loss: losses.Loss = losses.minimax, activation: str = "tanh") -> Game:
     net = nets.mlp(1, 16, 16, 1, activation=activation)
     return Game(net, net, loss)
-
-
-# --- networks -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
-def test_mlp_is_one_plain_network_a_seed(activation: str, double: None) -> None:
-    ensemble = nets.mlp(2, 5, 4, 3, activation=activation)(Streams([3, 8]))
-    plain = {
-        "relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.2), "silu": nn.SiLU(),
-        "tanh": nn.Tanh(), "identity": nn.Identity(),
-    }[activation]  # fmt: skip
-    x = torch.randn(2, 7, 2)
-    for seed in range(2):
-        layers: list[nn.Module] = []
-        for w, b in zip(ensemble.weights, ensemble.biases, strict=True):
-            linear = nn.Linear(*w.shape[1:])
-            linear.weight.data, linear.bias.data = w[seed].T, b[seed, 0]
-            layers += [linear, plain]
-        assert torch.allclose(nn.Sequential(*layers[:-1])(x[seed]), ensemble(x)[seed])
-    assert torch.allclose(ensemble(x[0])[1], ensemble(x[0].expand(2, -1, -1))[1])
-
-
-def test_initial_values_are_those_of_linear() -> None:
-    net = nets.mlp(400, 300)(Streams(range(4)))
-    for values in (net.weights[0], net.biases[0]):
-        assert values.abs().max().item() == pytest.approx(1 / 20, rel=0.02)
-        assert values.std().item() == pytest.approx(1 / 20 / np.sqrt(3), rel=0.05)
-
-
-def test_shift_moves_by_its_parameter() -> None:
-    g = nets.shift(6.0, dim=2)(Streams([0, 1, 2]))
-    assert torch.equal(g(torch.zeros(3, 4, 2)), torch.full((3, 4, 2), 6.0))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "activation", "message"),
-    [((3,), "relu", "at least two"), ((3, 0), "relu", "positive"), ((1, 1), "gelu", "'gelu'")],
-)
-def test_bad_mlp(sizes: tuple[int, ...], activation: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        nets.mlp(*sizes, activation=activation)
-
-
-# --- losses ---------------------------------------------------------------------------------------
-
-
-def test_losses_are_their_formulas(double: None) -> None:
-    real, fake = torch.randn(2, 3, 50, 1)
-    d_real, d_fake = real.sigmoid(), fake.sigmoid()
-    value = (d_real.log() + (1 - d_fake).log()).mean((1, 2))
-    for loss in (losses.minimax, losses.non_saturating):
-        assert torch.allclose(loss.critic(real, fake), -value)
-    assert torch.allclose(losses.minimax.generator(fake), (1 - d_fake).log().mean((1, 2)))
-    assert torch.allclose(losses.non_saturating.generator(fake), -d_fake.log().mean((1, 2)))
-
-
-@pytest.mark.parametrize("loss", [losses.minimax, losses.non_saturating], ids=lambda x: x.name)
-def test_losses_survive_sure_critics(loss: losses.Loss) -> None:
-    sure = torch.tensor([[[500.0], [-500.0]]], requires_grad=True)
-    total = loss.critic(sure, sure) + loss.generator(sure)
-    (gradient,) = torch.autograd.grad(total.sum(), sure)
-    assert torch.isfinite(total).all()
-    assert torch.isfinite(gradient).all()
-
-
-# --- the loop -------------------------------------------------------------------------------------
 
 
 def _plain(game: Game, seed: int, steps: int, k: int) -> tuple[nn.Module, nn.Module]:

@@ -83,6 +83,85 @@ def test_w1_on_the_line() -> None:
         transport.w1_1d(x, y[:, :10])
 
 
+# --- exact W1 -------------------------------------------------------------------------------------
+
+
+def test_w1_against_the_assignment_problem() -> None:
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(3, 60, 2)), rng.normal(1, 2, size=(3, 60, 2))
+    ours = transport.w1(x, y)
+    assert ours.shape == (3,)
+    for value, a, b in zip(ours, x, y, strict=True):
+        cost = cdist(a, b)
+        assert value == pytest.approx(cost[linear_sum_assignment(cost)].mean(), rel=1e-10)
+    assert transport.w1(x, y[0])[0] == ours[0]
+    assert transport.w1(x, y[0])[1] != ours[1]
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_w1_on_the_line_for_any_numbers_of_points(n: int, m: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(1, n, 1)), rng.normal(size=(m, 1))
+    closed = stats.wasserstein_distance(x[0, :, 0], y[:, 0])
+    assert transport.w1(x, y) == pytest.approx([closed], abs=1e-12)
+    if n == m:
+        assert transport.w1(x, y) == pytest.approx(transport.w1_1d(x[..., 0], y[:, 0]), abs=1e-12)
+
+
+@given(st.integers(2, 12), st.floats(0.1, 5), st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_w1_is_a_distance(n: int, factor: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y, z = rng.normal(size=(3, 1, n, 3))
+    shift = rng.normal(size=3)
+    xy, yz, xz = transport.w1(x, y), transport.w1(y, z), transport.w1(x, z)
+    assert transport.w1(y, x) == pytest.approx(xy)
+    assert xz <= xy + yz + 1e-12
+    assert transport.w1(x, x[:, rng.permutation(n)]) == pytest.approx([0], abs=1e-12)
+    assert transport.w1(x, x + shift) == pytest.approx([np.linalg.norm(shift)])
+    assert transport.w1(factor * x, factor * y) == pytest.approx(factor * xy)
+
+
+def test_w1_takes_tensors_and_masks_a_diverged_seed() -> None:
+    import torch
+
+    x = torch.zeros(2, 4, 2, requires_grad=True)
+    y = torch.ones(4, 2)
+    assert transport.w1(x, y) == pytest.approx([math.sqrt(2)] * 2)
+    bad = x.detach().clone()
+    bad[0, 2, 1] = math.inf
+    assert np.isnan(transport.w1(bad, y)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((4, 2)), np.zeros((4, 2)), r"x has shape \(4, 2\); allowed is"),
+        (np.zeros((1, 0, 2)), np.zeros((4, 2)), "x has shape"),
+        (np.zeros((2, 4, 2)), np.zeros((4, 3)), r"y has shape \(4, 3\); allowed are \(m, 2\)"),
+        (np.zeros((2, 4, 2)), np.zeros((3, 4, 2)), r"\(2, m, 2\)"),
+        (np.zeros((2, 4, 2)), np.zeros((0, 2)), "y has shape"),
+        (np.zeros((2, 4, 2)), np.zeros(2), "y has shape"),
+        (np.zeros((2, 4, 2)), np.full((4, 2), math.nan), "y holds a NaN"),
+    ],
+)
+def test_bad_clouds(x: np.ndarray, y: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        transport.w1(x, y)
+
+
+@pytest.mark.filterwarnings("ignore:numItermax reached")
+def test_w1_is_an_error_where_the_simplex_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_PIVOTS", 3)
+    x, y = np.random.default_rng(0).normal(size=(2, 1, 50, 2))
+    with pytest.raises(RuntimeError, match="no optimal transport of 50 to 50 points"):
+        transport.w1(x, y)
+
+
 # --- runtime --------------------------------------------------------------------------------------
 
 

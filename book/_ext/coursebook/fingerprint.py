@@ -69,7 +69,7 @@ def fingerprint(source: str, root: Path, where: str = "this page") -> str:
 
 
 def modules(source: str, where: str = "this page") -> set[Path]:
-    """Files of the package that a page imports, directly or not."""
+    """Files of the package that a page imports, directly or not, and the data that they name."""
     names = {"gan_course"}
     for cell in CODE.finditer(source):
         line = source.count("\n", 0, cell.start()) + 1
@@ -84,7 +84,9 @@ def modules(source: str, where: str = "this page") -> set[Path]:
             if path not in found:
                 found.add(path)
                 if path.suffix == ".py":
-                    names |= set(_imported(ast.parse(path.read_text(encoding="utf-8"))))
+                    text = path.read_text(encoding="utf-8")
+                    names |= set(_imported(ast.parse(text)))
+                    found |= {data for data in (PACKAGE / "assets").glob("*") if data.name in text}
     return found
 
 
