@@ -149,6 +149,9 @@ class Turn:
         for regularizer in self.game.active:
             critic = regularizer.opponent(self, critic)
         total = self.game.loss.generator(critic(self.live_fake))
+        if critic is not self.critic:  # then what it says of the data moves with the generator, too
+            on_data = critic(self.real)
+            total = total - self.game.loss.critic(on_data, torch.zeros_like(on_data))
         for regularizer in self.game.active:
             total = total + regularizer.generator_penalty(self)
         return total

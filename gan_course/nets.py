@@ -12,12 +12,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 from torch.nn.functional import leaky_relu, silu
+from torch.nn.modules.dropout import _DropoutNd
 
 from gan_course.random import Streams
 
@@ -110,6 +111,44 @@ INITS: dict[str, Callable[[Streams, int, int], tuple[Tensor, Tensor]]] = {
 He's normal ones, and orthogonal matrices; the last two with zero biases."""
 
 
+_NARROW = 8  # below as many outputs, products with long factors first are several times faster
+
+
+def _last(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The last layer, ``x @ weight + bias`` for every seed."""
+    if weight.shape[2] >= _NARROW:
+        return torch.baddbmm(bias, x, weight)
+    return cast(Tensor, _Narrow.apply(x, weight, bias))
+
+
+class _Narrow(torch.autograd.Function):
+    """The same for few outputs, each product with its factors in the order that BLAS likes."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        transposed = (one.transpose(1, 2) for one in (bias, weight, x))
+        return (
+            torch.baddbmm(*transposed).transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        to_weight = torch.bmm(gradient.transpose(1, 2), x) if needs_weight else None
+        return (
+            torch.bmm(gradient, weight.transpose(1, 2)) if needs_x else None,
+            None if to_weight is None else to_weight.transpose(1, 2).contiguous(),
+            gradient.sum(1, keepdim=True) if needs_bias else None,
+        )
+
+
 class Recipe(Protocol):
     """Builds a network for the seeds of an ensemble."""
 
@@ -153,7 +192,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(seeds, batch, in)``, or ``(batch, in)`` for all, to ``(seeds, batch, out)``."""
         *hidden, (weight, bias) = self.layers()
-        return torch.baddbmm(bias, self._features(x, hidden), weight)
+        return _last(self._features(x, hidden), weight, bias)
 
     def features(self, x: Tensor) -> Tensor:
         """What the last layer sees: ``(seeds, batch, width)``."""
@@ -173,7 +212,7 @@ class MLP(nn.Module):
             x = self.activation.value(torch.baddbmm(b, x, w))
             keep = streams.uniform(x.shape[1], x.shape[2]) >= rate
             x = x * keep / (1 - rate)
-        return torch.baddbmm(bias, x, weight), x
+        return _last(x, weight, bias), x
 
     def input_gradient(self, x: Tensor) -> Tensor:
         """Gradient of the output at ``x``, shape ``(seeds, batch, in)``, for one output.
@@ -183,6 +222,9 @@ class MLP(nn.Module):
         activations' slopes are constant where they are piecewise constant.
         """
         layers = self.layers()
+        if layers[-1][0].shape[2] != 1:
+            outputs = layers[-1][0].shape[2]
+            raise ValueError(f"the network has {outputs} outputs; allowed for a gradient is one")
         piecewise = self.activation.slope is None
         slopes = []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not piecewise):
@@ -274,7 +316,7 @@ class mlp:  # noqa: N801 - a recipe reads as a function
 
 
 class Each(nn.Module):
-    """Any module, once for every seed of an ensemble.
+    """Any module, once for every seed of an ensemble; all its parameters are trained.
 
     The modules' parameters are stacked along a first axis. A module without buffers is applied to
     all seeds at once by ``torch.vmap``; one with buffers (batch normalization, PyTorch's spectral
@@ -283,7 +325,7 @@ class Each(nn.Module):
 
     def __init__(self, build: Callable[[], nn.Module], streams: Streams) -> None:
         super().__init__()
-        modules = [_built(build, seed) for seed in _integers(streams)]
+        modules = [_built(build, seed) for seed in streams.integers()]
         parameters, buffers = stack_module_state(modules)
         self._names = {_flat(name): name for name in (*parameters, *buffers)}
         for name, values in parameters.items():
@@ -316,12 +358,15 @@ class Each(nn.Module):
 
 def _built(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()
-
-
-def _integers(streams: Streams) -> list[int]:
-    return [int(u * 2**24) for u in streams.uniform(1, 1).flatten().tolist()]
+        torch.default_generator.manual_seed(seed)
+        module = build()
+    for layer in module.modules():
+        if isinstance(layer, _DropoutNd):
+            raise ValueError(
+                f"build gives a {type(layer).__name__}, whose randomness belongs to no seed; "
+                "allowed are modules without dropout (see Consistency for a perturbed critic)"
+            )
+    return module
 
 
 def _flat(name: str) -> str:

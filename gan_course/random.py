@@ -65,6 +65,7 @@ class Streams:
         self.device = torch.device(device)
         if not 0 <= role < _ROLES:
             raise ValueError(f"role is {role}; allowed are 0 to {_ROLES - 1}")
+        self._role, self._asked = role, 0
         self._normal = _Sequence(self.seeds, role, 0, torch.Tensor.normal_, self.device)
         self._uniform = _Sequence(self.seeds, role, 1, torch.Tensor.uniform_, self.device)
 
@@ -78,6 +79,11 @@ class Streams:
     def uniform(self, n: int, d: int) -> torch.Tensor:
         """Uniform numbers on [0, 1), shape ``(seeds, n, d)``."""
         return self._uniform.take(n * d).reshape(len(self), n, d)
+
+    def integers(self) -> list[int]:
+        """One integer below ``2**32`` a seed, others at each call: seeds for other generators."""
+        self._asked += 1
+        return [_entropy(seed, self._role, 1 + self._asked) for seed in self.seeds]
 
     def state_dict(self) -> dict[str, Any]:
         """Where the streams stand, as tensors and integers."""
@@ -134,8 +140,11 @@ class _Sequence:
 
 def _generator(seed: int, role: int, kind: int) -> torch.Generator:
     """A generator of its own: PyTorch's seeding sees only 32 bits of an integer."""
-    state = np.random.SeedSequence(seed, spawn_key=(role, kind)).generate_state(1)[0]
-    return torch.Generator().manual_seed(int(state))
+    return torch.Generator().manual_seed(_entropy(seed, role, kind))
+
+
+def _entropy(seed: int, role: int, kind: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(role, kind)).generate_state(1)[0])
 
 
 Source = Streams | torch.Generator

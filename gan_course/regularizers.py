@@ -290,7 +290,7 @@ class GradientNorm(Regularizer):
 class Consensus(Regularizer):
     """Consensus optimization (Mescheder et al., 2017): both descend ``(gamma / 2) |v|^2``.
 
-    ``v`` is the pair of gradients that the two players would follow without it.
+    ``v`` is the pair of gradients of the two losses, other penalties left out.
     """
 
     gamma: float = 10.0
@@ -316,8 +316,10 @@ class Unrolled(Regularizer):
     """Unrolled GAN (Metz et al., 2017): the generator faces the critic of ``steps`` steps ahead.
 
     The steps are gradient steps of size ``lr`` on one minibatch of data and the generator's own
-    points, and the generator's gradient runs through them. The critic's own updates are not
-    changed.
+    points, and the generator's gradient runs through them, also in what the critic says of the
+    data: in a zero-sum game the generator descends the whole value ``V`` at the later critic, and
+    losses that are not zero-sum get the same term by convention. The critic's own updates are not
+    changed. The recorded generator loss then differs from the loss by a constant.
     """
 
     steps: int = 5

@@ -771,6 +771,8 @@ def picture_stack(spectral: bool = True) -> nets.each:
 def test_spectral_norm_of_any_module_is_that_of_pytorch() -> None:
     """Two passes in training, then the gradient; vectors move in the ensemble and in its views."""
     net = picture_stack()(Streams(SEEDS))
+    for parameter in net.parameters():  # away from the vectors that the first iterations found
+        parameter.data.add_(torch.randn_like(parameter))
     ones = []
     for i in range(2):
         one = picture_critic()
@@ -926,6 +928,13 @@ def test_objectives_are_the_losses() -> None:
         assert torch.equal(turn.fake, turn.live_fake)
         parts = gradients_of(turn.critic_objective().sum(), turn.generator)
         assert all(g.count_nonzero() == 0 for g in parts)
+
+
+def test_minibatches_of_two_sizes() -> None:
+    turn = turn_of(game_of())
+    few_fakes = turn.fake[:, :2]
+    expected = losses.minimax.critic(turn.critic(turn.real), turn.critic(few_fakes))
+    assert torch.allclose(turn.critic_loss(turn.critic, few_fakes), expected)
 
 
 def test_a_generator_without_need_of_data_draws_none() -> None:
