@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -125,19 +126,19 @@ def floor_rate(name: str, width: int, depth: int, repetitions: int) -> float:
         return cores() * 8 * repetitions / (time.perf_counter() - begin)
 
 
-def _peak(conn: object, arguments: tuple[object, ...], seeds: int) -> None:
+def _peak(conn: Connection, name: str, width: int, depth: int, seeds: int) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     before = pages * resource.getpagesize() / 1024
-    engine(*arguments, seeds, 3)  # type: ignore[arg-type]
+    engine(name, width, depth, seeds, 3)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    conn.send((after - before) / 1024)  # type: ignore[attr-defined]
+    conn.send((after - before) / 1024)
 
 
 def memory(name: str, width: int, depth: int, seeds: int) -> float:
     """Peak memory in MB that a training of some seeds takes, in a process of its own."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=_peak, args=(theirs, (name, width, depth), seeds))
+    child = context.Process(target=_peak, args=(theirs, name, width, depth, seeds))
     child.start()
     result = float(ours.recv())
     child.join()

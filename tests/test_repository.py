@@ -134,13 +134,20 @@ def imported(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("gan_course", []), ("book/_ext", ["book"]), ("tests", ["book", "test"])]
+    ("folder", "extras"),
+    [
+        ("gan_course", []),
+        ("benchmarks", []),
+        ("tools", []),
+        ("book/_ext", ["book"]),
+        ("tests", ["book", "test"]),
+    ],
 )
 def test_every_import_is_a_declared_dependency(root, project, folder, extras):
     files = sorted((root / folder).rglob("*.py"))
     files = [path for path in files if "node_modules" not in path.parts]
     declared = requirements(declared_in(project, extras))
-    own = {"gan_course", "coursebook", *(path.stem for path in files)}
+    own = {"gan_course", "coursebook", "benchmarks", *(path.stem for path in files)}
     own |= {path.name for path in (root / folder).iterdir()} | sys.stdlib_module_names
     names = {name for path in files for name in imported(path)} - own
     known = packages_distributions()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def normalized(classifier: DigitClassifier) -> nn.Sequential:
 
 def folded(network: nn.Sequential) -> DigitClassifier:
     """The classifier with the normalization folded into its layers."""
-    layers: list[nn.Module] = []
+    layers: list[Any] = []
     for layer in network.eval():
         if isinstance(layer, nn.BatchNorm2d):
             layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
@@ -62,7 +63,9 @@ def deformed(x: torch.Tensor) -> torch.Tensor:
     first = torch.stack([stretch[0] * cos, shear - stretch[1] * sin, move[0]], dim=-1)
     second = torch.stack([stretch[0] * sin, stretch[1] * cos, move[1]], dim=-1)
     images = x.view(n, 1, 28, 28) + 1  # the background is 0, as beyond the edge
-    lattice = F.affine_grid(torch.stack([first, second], 1), images.shape, align_corners=False)
+    lattice = F.affine_grid(
+        torch.stack([first, second], 1), list(images.shape), align_corners=False
+    )
     return F.grid_sample(images, lattice, align_corners=False).view(n, -1) - 1
 
 

@@ -1,0 +1,58 @@
+"""The benchmarks measure what they say they measure."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import engine, plain
+from gan_course import nets
+from gan_course.random import Streams
+from gan_course.train import Adam, _Group, _Plan, _start
+
+
+@pytest.mark.parametrize("name", engine.PLAIN)
+def test_floor_counts_the_engines_products(name: str) -> None:
+    """Floating-point operations of one step, as PyTorch counts them, for two seeds.
+
+    The engine makes one small product too many: the critic's last weight in the generator's turn.
+    """
+    critic_steps = 5 if name == "WGAN-GP" else 1
+    game = engine.game(name, 16, 2)
+    plan = _Plan(game, engine.TARGET, 32, critic_steps, Adam(), Adam(), False, False)
+    group = _Group(_start(game, [0, 1], "cpu"), slice(0, 2), plan, 1)
+    with FlopCounterMode(display=False) as counter:
+        group.advance(1)
+    floor = 2 * sum(2 * m * k * n for m, k, n in engine.products(name, 16, 2, 32))
+    assert counter.get_total_flops() == floor + 2 * (2 * 32 * 16)
+
+
+@pytest.mark.parametrize("name", engine.PLAIN)
+def test_plain_loop_and_engine_play_the_same_game(name: str) -> None:
+    """Networks of the same size on both sides, and a loop that runs."""
+    game = engine.game(name, 64, 2)
+    ours = game.critic(Streams([0])), game.generator(Streams([0]))
+    theirs = plain.mlp(64, 2, 1), plain.mlp(64, 2, 2)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert isinstance(mine, nets.MLP)
+        assert sum(p.numel() for p in mine.parameters()) == sum(
+            p.numel() for p in other.parameters()
+        )
+    engine.PLAIN[name](engine.TARGET, 8, 2, 2, 16)
+
+
+def test_table_says_ratio_and_target(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engine, "SETTINGS", [("non-saturating", 8, 2, 8, 1e3)])
+    monkeypatch.setattr(engine, "memory", lambda *a: 1.0)
+    assert not engine.against_plain(2, quick=True, compiled=False)
+    out = capsys.readouterr().out
+    numbers = [float(x) for x in re.findall(r"non-saturating 8x2 +(.*)", out)[0].split()]
+    loop, ours, ratio = numbers[:3]
+    assert min(loop, ours) > 0
+    assert ratio == pytest.approx(ours / loop, rel=0.8)
+    torch.set_num_threads(1)
