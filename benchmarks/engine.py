@@ -1,6 +1,6 @@
 """How fast is the training loop? One command, everything side by side in one run.
 
-    python -m benchmarks.engine [--quick] [--compile] [--device cuda]
+    python -m benchmarks.engine [--quick] [--device cuda]
 
 Compares `gan_course.train` with the plain loops of `benchmarks.plain` in seed-iterations (one
 generator step of one seed) a second. Every repetition measures both in turn, each at its best
@@ -101,12 +101,12 @@ def products(name: str, width: int, depth: int, batch: int = 256) -> list[tuple[
         return [(i, rows, o) for i, o in layers(out)]
 
     def to_inputs(rows: int, out: int, skip: int) -> list[tuple[int, int, int]]:
-        return [(rows, o, i) for i, o in layers(out)[skip:]]
+        return [(rows, o, i) for i, o in layers(out)[skip:] if o > 1]  # else a mere scaling
 
     critic = forward(batch, 2) + forward(2 * batch, 1)
     critic += to_weights(2 * batch, 1) + to_inputs(2 * batch, 1, 1)
     if name == "WGAN-GP":  # slopes, the chain of weights, and its backward pass
-        critic += forward(batch, 1)[:-1] + to_inputs(batch, 1, 0)[:-1]
+        critic += forward(batch, 1)[:-1] + to_inputs(batch, 1, 0)
         critic += [p for i, o in layers(1)[:-1] for p in ((i, batch, o), (batch, i, o))]
     generator = forward(batch, 2) + forward(batch, 1) + to_inputs(batch, 1, 0)
     generator += to_weights(batch, 2) + to_inputs(batch, 2, 1)
@@ -155,20 +155,16 @@ def median_ratio(
     return statistics.median(loops), statistics.median(engines), statistics.median(ratios)
 
 
-def against_plain(repetitions: int, quick: bool, compiled: bool) -> bool:
+def against_plain(repetitions: int, quick: bool) -> bool:
     """The table of ratios; whether every one reaches its target."""
-    seeds, reached = (128 if compiled else 32), True
+    seeds, reached = 32, True
     print(f"{'setting':<24}{'plain':>8}{'engine':>8}{'ratio':>7}{'target':>8}{'floor':>8}{'MB':>6}")
     for name, width, depth, iterations, target in SETTINGS:
-        if compiled and width != 64:
-            continue
-        target = 7.0 if compiled else target
         iterations = max(seeds, iterations // (4 if quick else 1))
-        steps = max(2, (8 if compiled else 2) * iterations // seeds)
-        options = {"compile": True} if compiled else {}
-        engine(name, width, depth, seeds, 2, **options)
+        steps = max(2, 2 * iterations // seeds)
+        engine(name, width, depth, seeds, 2)
         loop, ours, ratio = median_ratio(
-            partial(rate, name, width, depth, seeds, steps, **options),
+            partial(rate, name, width, depth, seeds, steps),
             partial(plain_rate, name, width, depth, max(2, iterations // 4)),
             repetitions,
         )  # fmt: skip
@@ -220,7 +216,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter measurements")
-    parser.add_argument("--compile", action="store_true", help="the compiled engine at 64x2")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
     repetitions = 3 if arguments.quick else 7
@@ -228,9 +223,8 @@ def main() -> None:
     if arguments.device == "cuda":
         on_gpu(repetitions)
         return
-    reached = against_plain(repetitions, arguments.quick, arguments.compile)
-    if not arguments.compile:
-        scaling(repetitions, arguments.quick)
+    reached = against_plain(repetitions, arguments.quick)
+    scaling(repetitions, arguments.quick)
     print("\nevery ratio reaches its target" if reached else "\nnot every ratio reaches its target")
 
 

@@ -128,10 +128,10 @@ class _Narrow(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        transposed = (one.transpose(1, 2) for one in (bias, weight, x))
-        return (
-            torch.baddbmm(*transposed).transpose(1, 2).clone(memory_format=torch.contiguous_format)
-        )
+        if weight.shape[2] > 1:
+            return torch.baddbmm(bias, x, weight)
+        row = torch.baddbmm(bias, weight.transpose(1, 2), x.transpose(1, 2))
+        return row.reshape(*x.shape[:2], 1).clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -141,12 +141,14 @@ class _Narrow(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        to_weight = torch.bmm(gradient.transpose(1, 2), x) if needs_weight else None
-        return (
-            torch.bmm(gradient, weight.transpose(1, 2)) if needs_x else None,
-            None if to_weight is None else to_weight.transpose(1, 2).contiguous(),
-            gradient.sum(1, keepdim=True) if needs_bias else None,
-        )
+        to_x = to_weight = None
+        if needs_x and weight.shape[2] == 1:
+            to_x = gradient * weight.transpose(1, 2)
+        elif needs_x:
+            to_x = torch.bmm(gradient, weight.transpose(1, 2))
+        if needs_weight:
+            to_weight = torch.bmm(gradient.transpose(1, 2), x).transpose(1, 2).contiguous()
+        return to_x, to_weight, gradient.sum(1, keepdim=True) if needs_bias else None
 
 
 class Recipe(Protocol):

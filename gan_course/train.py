@@ -8,9 +8,9 @@ The loop is Algorithm 1 of Goodfellow et al. (2014): ``critic_steps`` updates of
 one of the generator. Losses are summed over seeds before one backward pass; since no parameter
 belongs to two seeds, each seed's gradient is what it would be alone.
 
-On a CPU the ensemble is cut into groups of at most eight seeds, which fit the caches, and each
-core works on a group of its own. Where the cuts are depends on the number of seeds only, so a
-machine with more cores gives the same numbers.
+On a CPU the ensemble is cut into groups of at most sixteen seeds, which fit the caches, and each
+core works on a group of its own. Where the cuts are depends on the number of seeds and the size of
+the networks only, so a machine with more cores gives the same numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from gan_course import checkpoint as checkpoints
-from gan_course.compiled import Compiled
 from gan_course.data import Distribution
 from gan_course.game import Game, Turn
 from gan_course.losses import Loss
@@ -44,7 +43,7 @@ __all__ = ["SGD", "Adam", "Game", "Optimizer", "RMSProp", "Run", "fit_critic", "
 Metric = Callable[["Run"], NDArray[np.float64] | torch.Tensor]
 """Measures a run in progress: one value (or array) a seed, leading axis ``seeds``."""
 
-_GROUP = 8  # seeds that share one core's cache
+_GROUP, _CACHED = 16, 2**17  # seeds of a group at most, and about how many parameters they have
 _BREATH = 0.2  # seconds between two looks at the clock, the progress bar and the keyboard
 
 
@@ -159,7 +158,6 @@ def train(
     snapshots: Iterable[int] = (),
     checkpoint: str | Path | None = None,
     device: torch.device | str = "cpu",
-    compile: bool = False,  # noqa: A002 - as in PyTorch
     progress: bool = False,
 ) -> Run:
     """Play a game on data for an ensemble of seeds.
@@ -184,9 +182,6 @@ def train(
     checkpoint
         A file that is written at every record. Where it exists, the run goes on from there, and
         on a CPU comes to the same numbers, bit for bit, as a run that was never stopped.
-    compile
-        Compile the losses with ``torch.compile``: needs a C++ compiler, takes up to a minute at
-        first, pays in long sweeps of small networks.
     progress
         Show a progress bar.
 
@@ -210,9 +205,8 @@ def train(
     if simultaneous and critic_steps != 1:
         raise ValueError(f"critic_steps is {critic_steps}; allowed with simultaneous is 1")
     plan = _Plan(
-        game, data, batch, critic_steps, optimizer, generator_optimizer or optimizer, simultaneous,
-        compile,
-    )  # fmt: skip
+        game, data, batch, critic_steps, optimizer, generator_optimizer or optimizer, simultaneous
+    )
     run = _start(game, seeds, device)
     _check(run, data)
     with one_thread(), fast_matmul():
@@ -247,7 +241,7 @@ def fit_critic(
     game = Game(lambda streams: nn.Identity(), critic, loss, fake, regularizers)
     run = _start(game, seeds, device)
     with one_thread(), fast_matmul():
-        plan = _Plan(game, real, batch, 1, optimizer, None, False, False)
+        plan = _Plan(game, real, batch, 1, optimizer, None, False)
         _Loop(run, plan, steps, {}, steps, set(), None).play(quiet=True)
     return run.critic
 
@@ -280,7 +274,6 @@ class _Plan:
     optimizer: Optimizer
     generator_optimizer: Optimizer | None  # None: the generator stands still
     simultaneous: bool
-    compile: bool
 
 
 class _Group:
@@ -298,7 +291,6 @@ class _Group:
             self.optimizers.append(plan.generator_optimizer.build(self.generator.parameters()))
         self.data, self.noise = (_of_rows(one, rows) for one in (plan.data, plan.game.noise))
         self.losses = [torch.full((len(seeds),), torch.nan) for _ in range(2)]
-        self._compiled: list[Compiled | None] = [None, None]
 
     def advance(self, steps: int) -> None:
         """Play ``steps`` generator steps."""
@@ -325,23 +317,13 @@ class _Group:
             self.done / self.steps,
         )
 
-    def _objective(self, player: int) -> torch.Tensor:
-        turn = self._turn()
-        objective = (Turn.critic_objective, Turn.generator_objective)[player]
-        if not self.plan.compile:
-            return objective(turn)
-        compiled = self._compiled[player]
-        if compiled is None:
-            compiled = self._compiled[player] = Compiled(objective)
-            return compiled.first(turn)
-        return compiled(turn)
-
     def _move(self, player: int) -> tuple[torch.Tensor, ...]:
         """Gradients of the critic (0) or of the generator (1) at its turn."""
         if player == 0 and isinstance(self.critic, MLP):
             self.critic.power_iteration()
         net = (self.critic, self.generator)[player]
-        loss = self._objective(player)
+        turn = self._turn()
+        loss = turn.generator_objective() if player else turn.critic_objective()
         self.losses[player] = loss.detach()
         return torch.autograd.grad(loss.sum(), list(net.parameters()))
 
@@ -390,10 +372,10 @@ class _Loop:
         self.step = 0
         count = len(run.seeds)
         on_cpu = next(run.critic.parameters()).device.type == "cpu"
-        size = min(_GROUP, -(-count // 2)) if on_cpu else count
+        size = min(_group_size(run), -(-count // 2)) if on_cpu else count
         rows = [slice(start, start + size) for start in range(0, count, size)]
         self.groups = [_Group(run, part, plan, steps) for part in rows]
-        self.workers = min(cores(), len(self.groups)) if on_cpu and not plan.compile else 1
+        self.workers = min(cores(), len(self.groups)) if on_cpu else 1
 
     def play(self, quiet: bool) -> None:
         self._resume()
@@ -496,6 +478,13 @@ class _Loop:
         self.step = saved["step"]
         for group, state in zip(self.groups, saved["groups"], strict=True):
             group.load_state_dict(state, self.step)
+
+
+def _group_size(run: Run) -> int:
+    """Seeds whose numbers fit a core's cache together; large networks gain nothing from many."""
+    networks = (run.generator, run.critic)
+    largest = max(sum(p[0].numel() for p in net.parameters()) for net in networks)
+    return min(_GROUP, max(2, _CACHED // max(largest, 1)))
 
 
 def _of_rows(distribution: Distribution, rows: slice) -> Distribution:

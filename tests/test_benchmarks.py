@@ -22,7 +22,7 @@ def test_floor_counts_the_engines_products(name: str) -> None:
     """
     critic_steps = 5 if name == "WGAN-GP" else 1
     game = engine.game(name, 16, 2)
-    plan = _Plan(game, engine.TARGET, 32, critic_steps, Adam(), Adam(), False, False)
+    plan = _Plan(game, engine.TARGET, 32, critic_steps, Adam(), Adam(), False)
     group = _Group(_start(game, [0, 1], "cpu"), slice(0, 2), plan, 1)
     with FlopCounterMode(display=False) as counter:
         group.advance(1)
@@ -49,7 +49,7 @@ def test_table_says_ratio_and_target(
 ) -> None:
     monkeypatch.setattr(engine, "SETTINGS", [("non-saturating", 8, 2, 8, 1e3)])
     monkeypatch.setattr(engine, "memory", lambda *a: 1.0)
-    assert not engine.against_plain(2, quick=True, compiled=False)
+    assert not engine.against_plain(2, quick=True)
     out = capsys.readouterr().out
     numbers = [float(x) for x in re.findall(r"non-saturating 8x2 +(.*)", out)[0].split()]
     loop, ours, ratio = numbers[:3]
