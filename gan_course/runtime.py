@@ -8,6 +8,7 @@ a widget.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from collections.abc import Iterator
@@ -89,6 +90,24 @@ def cores() -> int:
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(available or 1, int(limit)) if limit.isdecimal() and int(limit) else available or 1
+
+
+@cache
+def reuse_memory() -> bool:
+    """Let the C library keep freed memory for this process instead of returning it at once.
+
+    By default glibc gives large blocks back and asks for them again, and the kernel then clears
+    every page anew: in a loop that allocates the same megabytes at each step that can take as
+    long as the arithmetic. Returns whether the C library took the settings; others are left alone.
+    """
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # as in glibc's malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = {mmap_threshold: 2**25, trim_threshold: 2**31 - 1, top_pad: 2**26}
+    taken = [mallopt(name, value) == 1 for name, value in settings.items()]  # all are tried
+    return all(taken)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from gan_course.game import Game, Turn
 from gan_course.losses import Loss
 from gan_course.nets import MLP, Recipe, select
 from gan_course.random import Role, Streams
-from gan_course.runtime import cores, fast_matmul, is_static, one_thread
+from gan_course.runtime import cores, fast_matmul, is_static, one_thread, reuse_memory
 
 __all__ = ["SGD", "Adam", "Game", "Optimizer", "RMSProp", "Run", "fit_critic", "train"]
 
@@ -375,6 +375,7 @@ class _Loop:
         size = min(_group_size(run), -(-count // 2)) if on_cpu else count
         rows = [slice(start, start + size) for start in range(0, count, size)]
         self.groups = [_Group(run, part, plan, steps) for part in rows]
+        reuse_memory()
         self.workers = min(cores(), len(self.groups)) if on_cpu else 1
 
     def play(self, quiet: bool) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,3 +241,27 @@ def test_the_style_does_not_leak() -> None:
     fig, _ = plots.figure(2)
     assert dict(mpl.rcParams) == before
     mpl.pyplot.close(fig)
+
+
+@pytest.mark.skipif(not Path("/lib/x86_64-linux-gnu/libc.so.6").exists(), reason="needs glibc")
+def test_reused_memory_is_not_cleared_again() -> None:
+    """Page faults of 300 rounds of 8 MB, in a process of its own with the settings and without."""
+    code = (
+        "import resource, sys, torch\n"
+        "from gan_course.runtime import reuse_memory\n"
+        "assert sys.argv[1] == 'no' or reuse_memory()\n"
+        "x = torch.ones(2**21)\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def round():\n    a = x + 1; b = a * 2; c = a + b\n"
+        "for _ in range(20): round()\n"
+        "before = faults()\n"
+        "for _ in range(300): round()\n"
+        "print(faults() - before)"
+    )
+    command = [sys.executable, "-c", code]
+    without, with_it = (
+        int(subprocess.run([*command, word], capture_output=True, text=True, check=True).stdout)
+        for word in ("no", "yes")
+    )
+    assert with_it < 100
+    assert without > 100 * (with_it + 1)
