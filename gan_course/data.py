@@ -354,8 +354,32 @@ class Images:
         return Empirical(self.points)
 
 
+class _ThreeChannels:
+    """What distributions of digits in red, green and blue have in common."""
+
+    images: Images
+
+    @property
+    def dim(self) -> int:
+        """Number of pixels of the three channels."""
+        return 3 * self.images.points.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(3, size, size)``."""
+        return (3, *self.images.shape[1:])
+
+    def sample(self, n: int, source: Source) -> torch.Tensor:
+        """``n`` draws, shape ``(seeds, n, dim)`` or ``(n, dim)``."""
+        return self.sample_labeled(n, source)[0]
+
+    def sample_labeled(self, n: int, source: Source) -> tuple[torch.Tensor, torch.Tensor]:
+        """``n`` draws and their modes."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False)
-class StackedDigits:
+class StackedDigits(_ThreeChannels):
     """Stacked MNIST: three independent digits as the red, green and blue channel of one image.
 
     The ``10^3`` triples of digits are its modes; a mode has the number ``100 r + 10 g + b``. The
@@ -375,20 +399,6 @@ class StackedDigits:
     def __post_init__(self) -> None:
         _check_digits(self.images)
 
-    @property
-    def dim(self) -> int:
-        """Number of pixels of the three channels."""
-        return 3 * self.images.points.shape[1]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(3, size, size)``."""
-        return (3, *self.images.shape[1:])
-
-    def sample(self, n: int, source: Source) -> torch.Tensor:
-        """``n`` draws, shape ``(seeds, n, dim)`` or ``(n, dim)``."""
-        return self.sample_labeled(n, source)[0]
-
     def sample_labeled(self, n: int, source: Source) -> tuple[torch.Tensor, torch.Tensor]:
         """``n`` draws and their modes 0 to 999, of shape ``(seeds, n)`` or ``(n,)``."""
         index = _index(uniform(source, n, 3), len(self.images))
@@ -402,7 +412,7 @@ class StackedDigits:
 
 
 @dataclass(frozen=True, eq=False)
-class ColoredDigits:
+class ColoredDigits(_ThreeChannels):
     """Digits on black, each drawn in one of a few colors.
 
     Digit and color are independent and uniform over ``images`` and ``colors``. With ``k`` colors
@@ -427,20 +437,6 @@ class ColoredDigits:
             raise ValueError(
                 f"colors is {self.colors}; allowed are triples of numbers in [0, 1], at least one"
             )
-
-    @property
-    def dim(self) -> int:
-        """Number of pixels of the three channels."""
-        return 3 * self.images.points.shape[1]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(3, size, size)``."""
-        return (3, *self.images.shape[1:])
-
-    def sample(self, n: int, source: Source) -> torch.Tensor:
-        """``n`` draws, shape ``(seeds, n, dim)`` or ``(n, dim)``."""
-        return self.sample_labeled(n, source)[0]
 
     def sample_labeled(self, n: int, source: Source) -> tuple[torch.Tensor, torch.Tensor]:
         """``n`` draws and their modes, of shape ``(seeds, n)`` or ``(n,)``."""

@@ -240,6 +240,7 @@ def fit_critic(
         raise ValueError(f"fake has dimension {fake.dim}; allowed is that of real, {real.dim}")
     game = Game(lambda streams: nn.Identity(), critic, loss, fake, regularizers)
     run = _start(game, seeds, device)
+    _check(run, real)
     with one_thread(), fast_matmul():
         plan = _Plan(game, real, batch, 1, optimizer, None, False)
         _Loop(run, plan, steps, {}, steps, set(), None).play(quiet=True)
@@ -254,13 +255,37 @@ def _start(game: Game, seeds: Sequence[int], device: torch.device | str) -> Run:
     return Run(game, list(streams.seeds), game.generator(streams), recipe(streams))
 
 
+@torch.no_grad()
 def _check(run: Run, data: Distribution) -> None:
-    made = run.sample(2).shape[-1]
-    if made != data.dim:
+    """Put a few points through both networks, so that what does not fit is named at once."""
+    device = next(run.critic.parameters()).device
+    noise = run.game.noise.sample(2, Streams(run.seeds, device, Role.EVALUATE))
+    fake = _through("generator", run.generator, "noise", noise)
+    if fake.shape[-1] != data.dim:
+        made = fake.shape[-1]
         raise ValueError(f"data has dimension {data.dim}; the generator's points have {made}")
-    device = next(run.generator.parameters()).device
-    if not torch.isfinite(data.sample(256, Streams(run.seeds, device, Role.DATA))).all():
+    real = data.sample(256, Streams(run.seeds, device, Role.DATA))
+    if not torch.isfinite(real).all():
         raise ValueError("data draws a NaN or an infinity; allowed are finite numbers")
+    critic = select(run.critic, slice(None))  # may have a state, which a look must not move
+    for buffer, own in zip(critic.buffers(), run.critic.buffers(), strict=True):
+        buffer.data = own.clone()
+    outputs = _through("critic", critic, "data", real)
+    if outputs.shape != (len(run.seeds), 256, 1):
+        raise ValueError(
+            f"critic gives shape {tuple(outputs.shape)} for 256 points of {len(run.seeds)} seeds; "
+            f"allowed is one number a point, {(len(run.seeds), 256, 1)}"
+        )
+
+
+def _through(name: str, net: nn.Module, source: str, points: torch.Tensor) -> torch.Tensor:
+    try:
+        return net(points)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} does not take the points of {source}, which have dimension "
+            f"{points.shape[-1]}: {error}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -387,7 +412,7 @@ class _Loop:
         stretch = 1
         with bar, ThreadPoolExecutor(self.workers, initializer=_one_thread_here) as pool:
             try:
-                if self.step == 0:
+                if self._unseen():
                     self._look()
                 while self.step < self.steps:
                     count = min(stretch, self._next_event() - self.step)
@@ -423,11 +448,19 @@ class _Loop:
         record = (self.step // self.record_every + 1) * self.record_every
         return min([record, self.steps, *(s for s in self.snapshots if s > self.step)])
 
+    def _due(self) -> bool:
+        return self.step % self.record_every == 0 or self.step == self.steps
+
+    def _unseen(self) -> bool:
+        """Whether this step's record or snapshot is missing: at the start, or after a break."""
+        record = self._due() and self.step not in self.run.steps
+        return record or (self.step in self.snapshots and self.step not in self.run.snapshots)
+
     def _look(self) -> None:
         self._mask()
         if self.step in self.snapshots:
             self.run.snapshots[self.step] = copy.deepcopy((self.run.generator, self.run.critic))
-        if self.step % self.record_every == 0 or self.step == self.steps:
+        if self._due() and self.step not in self.run.steps:
             self._record()
             self._save()
 

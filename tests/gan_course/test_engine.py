@@ -239,8 +239,10 @@ def test_resumed_run_is_the_run_without_the_break(
     assert not _equal(part, again)
     assert sorted(again.snapshots) == [0, 4, 10]
     assert torch.equal(again.at(4).sample(5), whole.at(4).sample(5))
-    assert again.steps[-1] == 12
-    assert np.array_equal(whole.history["m"][:, -1], again.history["m"][:, -1])
+    assert again.steps == whole.steps == [0, 4, 8, 12]
+    assert again.history.keys() == whole.history.keys()
+    for name, values in whole.history.items():
+        assert np.array_equal(values, again.history[name], equal_nan=True)
 
 
 def test_finished_checkpoint_is_read_and_not_run(tmp_path: Path) -> None:
@@ -335,6 +337,17 @@ class _Broken:
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="data draws a NaN"):
         train(_game(), _Broken(), seeds=[0], steps=1)
+    wide = nets.mlp(3, 8, 1)
+    with pytest.raises(ValueError, match=r"critic does not take .* data, .* dimension 2"):
+        _train(_game(critic=wide))
+    with pytest.raises(ValueError, match=r"critic gives shape \(3, 256, 2\).*\(3, 256, 1\)"):
+        _train(_game(critic=nets.mlp(2, 8, 2)))
+    with pytest.raises(ValueError, match="generator does not take the points of noise"):
+        _train(Game(nets.mlp(5, 2), nets.mlp(2, 1), losses.minimax, Normal(dim=2)))
+    with pytest.raises(ValueError, match="critic does not take"):
+        module.fit_critic(wide, losses.minimax, RING, RING, seeds=[0], steps=1)
+    with pytest.raises(ValueError, match="data draws a NaN"):
+        module.fit_critic(nets.mlp(2, 1), losses.minimax, _Broken(), RING, seeds=[0], steps=1)
     with pytest.raises(ValueError, match="critic_steps is 3; allowed with simultaneous is 1"):
         _train(simultaneous=True, critic_steps=3)
     with pytest.raises(ValueError, match="regularizers holds 'R1'"):
