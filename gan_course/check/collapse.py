@@ -229,12 +229,20 @@ def _restless(shares: Array) -> bool:
     return _changes(shares) >= shares.shape[1]
 
 
+def _held(shares: Array) -> Array:
+    return (shares >= 1 / (4 * shares.shape[1])).sum(1)
+
+
+def _moved(shares: Array) -> int:
+    return int(np.abs(np.diff(shares.argmax(1))).sum())
+
+
 def _visits(shares: Array) -> int:
     return int((shares >= 1 / (4 * shares.shape[1])).any(0).sum())
 
 
 def _histories() -> dict[str, Array]:
-    """Histories of shares over four modes, 12 records each; the first four cycle."""
+    """Histories of shares over four modes, 12 records each."""
     eye, even = np.eye(4), np.full((12, 4), 0.25)
     wobble = even + 0.02 * eye[np.arange(12) % 4] - 0.005
     two = 0.5 * (eye[np.arange(12) % 4] + eye[(np.arange(12) + 1) % 4])
@@ -247,6 +255,10 @@ def _histories() -> dict[str, Array]:
         "collapsed": 0.9 * eye[np.zeros(12, int)] + 0.025,
         "leader of all": 0.8 * eye[np.arange(12) % 4] + 0.2 / 3 * (1 - eye[np.arange(12) % 4]),
         "full": wobble,
+        "small shares": 0.8 * eye[np.arange(12) % 4] + 0.05,
+        "three for once": np.vstack([[0.4, 0.3, 0.3, 0], eye[np.arange(11) % 4]]),
+        "full at times": np.vstack([eye[np.arange(7) % 4], wobble[:5]]),
+        "far and back": eye[np.array([0, 0, 0, 0, 3, 3, 3, 3, 0, 0, 0, 0])],
     }
 
 
@@ -262,6 +274,10 @@ def _histories() -> dict[str, Array]:
         (lambda s: _few(s) and _restless(s) and _visits(s) == s.shape[1], "leading mode changes"),
         (lambda s: _few(s) and _changes(s) > s.shape[1], "once around"),
         (lambda s: (s >= 1 / 8).sum(1).mean() <= 2 and _restless(s), "quarter"),
+        (lambda s: (s >= 1 / 32).sum(1).mean() <= s.shape[1] / 2 and _restless(s), "this array"),
+        (lambda s: _held(s).max() <= s.shape[1] / 2 and _restless(s), "on average over"),
+        (lambda s: np.median(_held(s)) <= s.shape[1] / 2 and _restless(s), "not the median"),
+        (lambda s: _few(s) and _moved(s) >= s.shape[1], "not how far"),
         (lambda s: not (_few(s) and _restless(s)), "other way"),
         (lambda s: _changes(s), "True or False"),
     ],
@@ -287,6 +303,10 @@ def _collapse_cycles(cycles: Callable[..., Any]) -> None:
         ("back and forth", "What counts is that the leading mode changes k times: two suffice."),
         ("once around", "Here the leader goes once around: k changes are enough."),
         ("cycling", "This one holds one of four modes at a time, and comes back to each."),
+        ("small shares", "A mode is held from 1/(4k) on, with the k of this array."),
+        ("three for once", "What counts is the number held on average over the records."),
+        ("full at times", "Take the mean over records of the number held, not the median."),
+        ("far and back", "Count how often the leader changes, not how far it moves."),
     ):
         expect(told[name] == right[name], hint)
 
