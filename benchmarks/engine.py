@@ -15,6 +15,7 @@ import multiprocessing
 import resource
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,19 +24,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import plain
 from gan_course import data, losses, nets, regularizers
 from gan_course.runtime import cores, fast_matmul, one_thread
-from gan_course.train import Adam, Game, train
+from gan_course.train import Adam, Game, Run, train
 
 TARGET = data.ring()
-SETTINGS = [  # name, width, depth, seed-iterations a measurement, the ratio to reach
-    ("non-saturating", 64, 2, 1600, 4.0),
-    ("WGAN-GP", 64, 2, 320, 4.0),
-    ("WGAN-GP", 128, 2, 160, 3.5),
-    ("WGAN-GP", 512, 3, 16, 2.3),
+SETTINGS = [  # name, width, depth, compiled, seed-iterations a measurement, the ratio to reach
+    ("non-saturating", 64, 2, False, 6400, 4.0),
+    ("WGAN-GP", 64, 2, False, 1600, 4.0),
+    ("WGAN-GP", 64, 2, True, 3200, 7.0),
+    ("WGAN-GP", 128, 2, False, 640, 3.5),
+    ("WGAN-GP", 512, 3, False, 64, 2.3),
 ]
 PLAIN = {"non-saturating": plain.non_saturating, "WGAN-GP": plain.wgan_gp}
 
@@ -67,9 +71,16 @@ def engine(
 def rate(
     name: str, width: int, depth: int, seeds: int, steps: int, batch: int = 256, **options: Any
 ) -> float:
-    """Seed-iterations a second of the engine."""
+    """Seed-iterations a second of the engine; where it compiles, from the first step on."""
     begin = time.perf_counter()
-    engine(name, width, depth, seeds, steps, batch, **options)
+
+    def first_step(run: Run) -> NDArray[np.float64]:
+        nonlocal begin
+        if options.get("compile") and run.steps == []:
+            begin = time.perf_counter()
+        return np.zeros(len(run.seeds))
+
+    engine(name, width, depth, seeds, steps, batch, metrics={"none": first_step}, **options)
     if options.get("device") == "cuda":
         torch.cuda.synchronize()
     return seeds * steps / (time.perf_counter() - begin)
@@ -115,21 +126,28 @@ def products(name: str, width: int, depth: int, batch: int = 256) -> list[tuple[
 
 
 def floor_rate(name: str, width: int, depth: int, repetitions: int) -> float:
-    """Seed-iterations a second if only the products had to be done, on every core at once."""
-    pairs = [
-        (torch.randn(8, m, k), torch.randn(8, k, n)) for m, k, n in products(name, width, depth)
-    ]
+    """Seed-iterations a second if only the products had to be done, on every core at once.
 
-    def multiply() -> None:
+    Eight seeds at a time, each product again and again in place, so that nothing waits for memory.
+    """
+    counts = Counter(products(name, width, depth))
+
+    def operands() -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]:
+        return [
+            (torch.randn(8, m, k), torch.randn(8, k, n), torch.empty(8, m, n), times)
+            for (m, k, n), times in counts.items()
+        ]
+
+    def multiply(work: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]]) -> None:
         torch.set_num_threads(1)
-        for _ in range(repetitions):
-            for a, b in pairs:
-                torch.bmm(a, b)
+        for a, b, out, times in work:
+            for _ in range(times * repetitions):
+                torch.bmm(a, b, out=out)
 
+    works = [operands() for _ in range(cores())]
     with one_thread(), fast_matmul(), ThreadPoolExecutor(cores()) as pool:
         begin = time.perf_counter()
-        for job in [pool.submit(multiply) for _ in range(cores())]:
-            job.result()
+        list(pool.map(multiply, works))
         return cores() * 8 * repetitions / (time.perf_counter() - begin)
 
 
@@ -165,21 +183,21 @@ def median_ratio(
 def against_plain(repetitions: int, quick: bool) -> bool:
     """The table of ratios; whether every one reaches its target."""
     seeds, reached = 32, True
-    print(f"{'setting':<24}{'plain':>8}{'engine':>8}{'ratio':>7}{'target':>8}{'floor':>8}{'MB':>6}")
-    for name, width, depth, iterations, target in SETTINGS:
+    print(f"{'setting':<25}{'plain':>8}{'engine':>8}{'ratio':>7}{'target':>8}{'floor':>8}{'MB':>6}")
+    for name, width, depth, compiled, iterations, target in SETTINGS:
         iterations = max(seeds, iterations // (4 if quick else 1))
-        steps = max(2, 2 * iterations // seeds)
-        engine(name, width, depth, seeds, 2)
+        steps = max(2, iterations // seeds)
+        engine(name, width, depth, seeds, 2, compile=compiled)
         loop, ours, ratio = median_ratio(
-            partial(rate, name, width, depth, seeds, steps),
-            partial(plain_rate, name, width, depth, max(2, iterations // 4)),
+            partial(rate, name, width, depth, seeds, steps, compile=compiled),
+            partial(plain_rate, name, width, depth, max(2, iterations // 8)),
             repetitions,
         )  # fmt: skip
-        floor = floor_rate(name, width, depth, max(1, iterations // 64))
+        floor = floor_rate(name, width, depth, max(1, iterations // 32))
         reached &= ratio >= target
-        label = f"{name} {width}x{depth}"
+        label = f"{name} {width}x{depth}" + ", compiled" * compiled
         print(
-            f"{label:<24}{loop:8.1f}{ours:8.1f}{ratio:7.2f}{target:8.1f}{floor:8.0f}"
+            f"{label:<25}{loop:8.1f}{ours:8.1f}{ratio:7.2f}{target:8.1f}{floor:8.0f}"
             f"{memory(name, width, depth, seeds):6.0f}",
             flush=True,
         )

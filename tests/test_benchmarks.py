@@ -47,7 +47,7 @@ def test_plain_loop_and_engine_play_the_same_game(name: str) -> None:
 def test_table_says_ratio_and_target(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "SETTINGS", [("non-saturating", 8, 2, 8, 1e3)])
+    monkeypatch.setattr(engine, "SETTINGS", [("non-saturating", 8, 2, False, 8, 1e3)])
     monkeypatch.setattr(engine, "memory", lambda *a: 1.0)
     assert not engine.against_plain(2, quick=True)
     out = capsys.readouterr().out

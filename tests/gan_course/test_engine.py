@@ -6,6 +6,7 @@ import _thread
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 from gan_course import losses, nets
 from gan_course import regularizers as reg
 from gan_course import train as module
+from gan_course.compiled import CompiledMove
 from gan_course.data import Empirical, Normal, ring
 from gan_course.game import Game
 from gan_course.random import Role, Streams
@@ -102,6 +104,81 @@ def test_how_often_the_loop_looks_up_changes_nothing(monkeypatch: pytest.MonkeyP
     slow = _train(record_every=12)
     monkeypatch.setattr(module, "_BREATH", 0.0)
     assert _equal(slow, _train(record_every=1))
+
+
+# --- compiled moves -------------------------------------------------------------------------------
+
+
+def _gap(one: Run, two: Run) -> float:
+    """Largest difference of any parameter."""
+    pairs = ((one.generator, two.generator), (one.critic, two.critic))
+    return max(
+        float((a - b).detach().abs().max())
+        for ours, theirs in pairs
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
+    )
+
+
+@pytest.fixture
+def noted_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Play the operations that were noted, one by one, and spare the compiler."""
+    monkeypatch.setattr(module, "CompiledMove", partial(CompiledMove, backend="eager"))
+
+
+@pytest.mark.parametrize(
+    ("loss", "simultaneous"), [(losses.minimax, False), (losses.wasserstein, True)]
+)
+@pytest.mark.parametrize("regularizer", [*REGULARIZERS, ()], ids=lambda r: type(r).__name__)
+def test_noted_moves_are_the_moves(
+    regularizer: object, loss: losses.Loss, simultaneous: bool, double: None, noted_only: None
+) -> None:
+    """To rounding, after some steps."""
+    game = _game(loss, regularizer)
+    options = {"seeds": range(2), "steps": 4, "batch": 8, "simultaneous": simultaneous}
+    plain, compiled = (_train(game, **options, compile=c) for c in (False, True))
+    assert _gap(plain, compiled) < 1e-8
+    assert _gap(plain, _train(game, **(options | {"steps": 3}))) > 1e-6
+    for name, values in plain.history.items():
+        np.testing.assert_allclose(compiled.history[name], values, rtol=1e-6)
+
+
+def test_groups_of_two_sizes_are_compiled_each(noted_only: None) -> None:
+    assert _gap(*(_train(seeds=range(3), compile=c) for c in (False, True))) < 1e-4
+
+
+def test_compiled_moves_are_the_moves(double: None) -> None:
+    """With the real compiler, for one game that has all kinds of operations."""
+    game = _game(losses.wasserstein, [reg.GradientPenalty(), reg.InstanceNoise(anneal=True)])
+    options = {"seeds": [1, 2], "critic_steps": 2}
+    plain, compiled = (_train(game, **options, compile=c) for c in (False, True))
+    assert 0 < _gap(plain, compiled) < 1e-8  # not the same program, then
+
+
+def test_any_module_without_a_state_compiles(double: None, noted_only: None) -> None:
+    game = _game(
+        critic=nets.each(lambda: nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)))
+    )
+    assert _gap(_train(game), _train(game, compile=True)) < 1e-8
+    with pytest.raises(ValueError, match="critic has buffers"):
+        _train(_game(critic=nets.each(_convolutional)), compile=True)
+
+
+def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path: Path, noted_only: None) -> None:
+    options = {"compile": True, "checkpoint": tmp_path / "run.pt"}
+    part = _train(metrics={"m": _stopping(3)}, **options)
+    assert part.steps == [0, 4]
+    whole = _train(compile=True)
+    assert _equal(whole, _train(metrics={"m": _stopping(99)}, **options))
+
+
+def test_no_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*args: object) -> None:
+        raise RuntimeError("no C++ here")
+
+    monkeypatch.setattr("torch.compile", lambda *a, **k: failing)
+    with pytest.raises(RuntimeError, match="no C") as caught:
+        _train(compile=True)
+    assert any("needs a C++ compiler" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES.values(), ids=lambda one: one.name)
