@@ -254,7 +254,7 @@ def _values(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 def _number(value: float) -> str:
     """Three significant digits, no exponent where a plain number is as short."""
-    return f"{value:.3g}" if 1e-4 <= abs(value) < 1e5 or value == 0 else f"{value:.2e}"
+    return f"{value:z.3g}" if 1e-4 <= abs(value) < 1e5 or value == 0 else f"{value:.2e}"
 
 
 def _in_kernel() -> Callable[..., Any] | None:

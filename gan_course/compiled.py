@@ -73,8 +73,14 @@ class CompiledMove:
             return loss.detach(), *gradients
 
         inputs = self._inputs(turn)
-        noted = make_fx(move)(*inputs)
-        self._function = torch.compile(noted, fullgraph=True, dynamic=False, backend=backend)
+        noted = make_fx(move, decomposition_table={torch.ops.aten.baddbmm.default: _baddbmm})(
+            *inputs
+        )
+        in_threads = backend == "inductor" and inputs[1].device.type == "cpu"
+        self._function = torch.compile(
+            noted, fullgraph=True, dynamic=False, backend=backend,
+            options={"cpp_wrapper": True} if in_threads else None,  # lets other threads run
+        )  # fmt: skip
         try:
             with torch.no_grad():
                 self._function(*inputs)
@@ -122,6 +128,11 @@ class _Streams:
 
     def __init__(self, draw: Draw) -> None:
         self.normal, self.uniform = partial(draw, "normal"), partial(draw, "uniform")
+
+
+def _baddbmm(bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """As two operations: the sum then melts into the activation behind it."""
+    return torch.bmm(a, b) + bias
 
 
 def _draw(turn: Turn, kind: str, *size: int) -> Tensor:

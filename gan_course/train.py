@@ -319,9 +319,10 @@ class _Group:
         self.streams = {
             role: Streams(seeds, device, role) for role in (Role.DATA, Role.NOISE, Role.PENALTY)
         }
-        self.optimizers = [plan.optimizer.build(self.critic.parameters())]
+        self.parameters = [list(net.parameters()) for net in (self.critic, self.generator)]
+        self.optimizers = [plan.optimizer.build(self.parameters[0])]
         if plan.generator_optimizer is not None:
-            self.optimizers.append(plan.generator_optimizer.build(self.generator.parameters()))
+            self.optimizers.append(plan.generator_optimizer.build(self.parameters[1]))
         self.data, self.noise = (_of_rows(one, rows) for one in (plan.data, plan.game.noise))
         self.losses = [torch.full((len(seeds),), torch.nan) for _ in range(2)]
         self.compiled: list[CompiledMove] = []
@@ -370,14 +371,12 @@ class _Group:
         if self.compiled:
             self.losses[player], gradients = self.compiled[player](turn)
             return gradients
-        net = (self.critic, self.generator)[player]
         loss = turn.generator_objective() if player else turn.critic_objective()
         self.losses[player] = loss.detach()
-        return torch.autograd.grad(loss.sum(), list(net.parameters()))
+        return torch.autograd.grad(loss.sum(), self.parameters[player])
 
     def _apply(self, player: int, gradients: tuple[torch.Tensor, ...]) -> None:
-        net = (self.critic, self.generator)[player]
-        for parameter, gradient in zip(net.parameters(), gradients, strict=True):
+        for parameter, gradient in zip(self.parameters[player], gradients, strict=True):
             parameter.grad = gradient
         self.optimizers[player].step()
         if player == 0:

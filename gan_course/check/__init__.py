@@ -139,8 +139,10 @@ def numbers(value: Any, shape: tuple[int, ...] | None = None) -> NDArray[np.floa
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise WrongAnswer(f"Your answer is a {type(value).__name__}, not numbers.") from None
-    if shape is not None:
-        expect(array.shape == shape, f"Your answer has shape {array.shape}, wanted is {shape}.")
+    if shape is not None and array.shape != shape:
+        got = f"has shape {array.shape}" if array.shape else "is a single number"
+        wanted = f"shape {shape}" if shape else "a single number"
+        raise WrongAnswer(f"Your answer {got}, wanted is {wanted}.")
     return array
 
 

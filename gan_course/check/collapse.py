@@ -35,8 +35,13 @@ def _nearest(samples: Array, centers: Array, std: float) -> int:
     return len(np.unique(_distances(samples, centers).argmin(1)))
 
 
-def _squared(samples: Array, centers: Array, std: float) -> int:
-    return int((_distances(samples, centers) ** 2 <= 3 * std).any(0).sum())
+def _squared(factor: float) -> Callable[[Array, Array, float], int]:
+    """Count centers with a sample at a squared distance of at most `factor` std."""
+
+    def captured(samples: Array, centers: Array, std: float) -> int:
+        return int((_distances(samples, centers) ** 2 <= factor * std).any(0).sum())
+
+    return captured
 
 
 def _good(samples: Array, centers: Array, std: float) -> int:
@@ -50,9 +55,21 @@ def _all(samples: Array, centers: Array, std: float) -> int:
 COUNTS: dict[str, Callable[[Array, Array, float], float]] = {
     "These are high-quality samples; wanted is the number of modes that have one.": _good,
     "A mode also counts as captured here if its samples are far off: look within 3 std.": _nearest,
-    "You compared a squared distance with 3 std.": _squared,
+    "This is the number of all modes; wanted is the number of captured ones.": (
+        lambda samples, centers, std: len(centers)
+    ),
+    "You compared a squared distance with 3 std.": _squared(3),
+    "You compared a squared distance with 9 std: the square of 3 std is 9 std ** 2.": _squared(9),
+    "You compared the distance with 9 std: 9 std ** 2 is for its square.": _captured(9.0),
+    "You took the radius 3, whatever std: it is 3 std.": (
+        lambda samples, centers, std: _captured()(samples, centers, 1.0)
+    ),
+    "You multiplied by the variance: the radius is 3 std.": (
+        lambda samples, centers, std: _captured()(samples, centers, std**2)
+    ),
     "You took one std; high quality means within 3.": _captured(1.0),
     "Each coordinate within 3 std is not enough: take the distance.": _captured(order=np.inf),
+    "You added the coordinates' distances: take the Euclidean distance.": _captured(order=1),
     "One high-quality sample captures a mode; they need not all lie there.": _all,
     "This is the share of captured modes; wanted is their number.": (
         lambda samples, centers, std: _captured()(samples, centers, std) / len(centers)
@@ -67,15 +84,19 @@ COUNTS: dict[str, Callable[[Array, Array, float], float]] = {
     wrong=[
         *((slip, hint) for hint, slip in COUNTS.items()),
         (lambda samples, centers, std: _captured()(samples, centers, std) - 1, "at least one"),
-        (lambda samples, centers, std: np.ones(len(centers)), "shape"),
+        (
+            lambda samples, centers, std: np.ones(len(centers)),
+            "has shape (13,), wanted is a single number.",
+        ),
     ],
 )
 def _collapse_captured(captured: Callable[..., Any]) -> None:
-    centers, std = np.array([[4.0 * i, -2.0 * i] for i in range(9)]), 0.5
+    centers, std = np.array([[8.0 * i, -6.0 * i] for i in range(13)]), 0.5
     offsets = (  # mode and shift in std; each slip counts another number
-        (0, (0.0, 0.0)), (0, (0.2, 0.1)), (0, (0.5, 0.0)), (0, (0.0, -0.4)), (1, (0.0, 2.9)),
-        (2, (2.0, 2.0)), (3, (0.3, 0.2)), (3, (-2.0, 1.0)), (4, (2.5, 2.5)), (5, (0.0, 4.0)),
-        (6, (-3.1, 0.0)), (7, (1.2, -1.6)),
+        (0, (0.5, 0.0)), (0, (0.2, 0.1)), (1, (0.0, -1.2)), (2, (2.2, 0.1)), (3, (1.6, -1.6)),
+        (4, (2.0, 2.0)), (5, (-2.7, 1.0)), (5, (1.9, 1.9)), (6, (2.5, 2.5)), (7, (0.0, 4.0)),
+        (8, (-5.0, 0.0)), (9, (6.0, 5.0)), (10, (0.0, 12.0)), (0, (0.0, -0.4)), (0, (0.3, 0.3)),
+        (1, (-0.9, 0.9)), (1, (0.0, 1.3)), (3, (-1.7, 1.7)), (4, (-2.1, 1.9)),
     )  # fmt: skip
     samples = np.array([centers[mode] + std * np.array(shift) for mode, shift in offsets])
     got = float(numbers(captured(samples, centers, std), ()))
@@ -102,31 +123,43 @@ def _collapse_captured(captured: Callable[..., Any]) -> None:
         (lambda d: 2 * stats.norm.cdf(3) - 1, "d = 1 only"),
         (lambda d: stats.chi2.cdf(9, 2 * d), "chi-square"),
         (lambda d: 1.0, "tail"),
+        (lambda d: 1 - math.exp(-9 * d / 4), "The radius is 3, whatever d"),
+        (lambda d: stats.chi2.cdf(9 * d, d), "The radius is 3, whatever d"),
+        (lambda d: stats.chi.cdf(9, d), "norm itself"),
+        (lambda d: 1 - math.exp(-9 * d / 4) if d > 2 else stats.chi2.cdf(9, d), "d degrees"),
     ],
 )
 def _collapse_ceiling(ceiling: Callable[..., Any]) -> None:
-    slips = {
-        "This is right for d = 2 only.": lambda d: 1 - math.exp(-4.5),
-        "This is right for d = 1 only.": lambda d: 2 * stats.norm.cdf(3) - 1,
-        "This is the share in a cube, each coordinate within 3; wanted is the ball.": (
-            lambda d: (2 * stats.norm.cdf(3) - 1) ** d
+    slips: tuple[tuple[str, Callable[[int], float]], ...] = (
+        ("This is right for d = 2 only.", lambda d: 1 - math.exp(-4.5)),
+        ("This is right for d = 1 only.", lambda d: 2 * stats.norm.cdf(3) - 1),
+        (
+            "This is the share in a cube, each coordinate within 3; wanted is the ball.",
+            lambda d: (2 * stats.norm.cdf(3) - 1) ** d,
         ),
-        "The chi-square variable is the squared norm: compare it with 3 squared.": (
-            lambda d: stats.chi2.cdf(3, d)
+        (
+            "The chi-square variable is the squared norm: compare it with 3 squared.",
+            lambda d: stats.chi2.cdf(3, d),
         ),
-        "This is the share outside; wanted is the share within 3 std.": (
-            lambda d: stats.chi2.sf(9, d)
+        (
+            "This is the share outside; wanted is the share within 3 std.",
+            lambda d: stats.chi2.sf(9, d),
         ),
-        "Normal distributions have a tail beyond every radius.": lambda d: 1.0,
-    }
-    for d in (10, 3, 1, 2):
-        got, right = float(numbers(ceiling(d), ())), float(stats.chi2.cdf(9, d))
-        for hint, slip in slips.items():
-            expect(_close(got, right) or not _close(got, float(slip(d))), hint)
-        expect(
-            _close(got, right),
-            "The squared norm of d standard normal coordinates is chi-square with d degrees.",
-        )
+        ("Normal distributions have a tail beyond every radius.", lambda d: 1.0),
+        ("The radius is 3, whatever d.", lambda d: 1 - math.exp(-9 * d / 4)),
+        ("The radius is 3, whatever d.", lambda d: stats.chi2.cdf(9 * d, d)),
+        (
+            "chi is the distribution of the norm itself: compare it with 3, not with 9.",
+            lambda d: stats.chi.cdf(9, d),
+        ),
+    )
+    got = {d: float(numbers(ceiling(d), ())) for d in (1, 2, 3, 10, 40)}
+    for hint, slip in slips:
+        expect(not all(_close(value, float(slip(d))) for d, value in got.items()), hint)
+    expect(
+        all(_close(value, float(stats.chi2.cdf(9, d))) for d, value in got.items()),
+        "The squared norm of d standard normal coordinates is chi-square with d degrees.",
+    )
 
 
 # --- KL divergence over modes ---------------------------------------------------------------------
@@ -192,7 +225,7 @@ def _collapse_kl(kl_over_modes: Callable[..., Any]) -> None:
         (lambda D: np.exp(D) / np.exp(D).sum(), "all of the mass"),
         (lambda D: D / D.sum(), "all of the mass"),
         (lambda D: np.eye(len(D))[np.argmin(D)], "smallest"),
-        (lambda D: np.argmax(D), "shape"),
+        (lambda D: np.argmax(D), "is a single number, wanted is shape (4,)."),
         (lambda D: np.full(len(D), 1 / len(D)), "Spreading"),
         (lambda D: (np.asarray(D) == np.max(D)) * 1.0, "sum to 1"),
         (lambda D: 2 * np.eye(len(D))[np.argmax(D)] - np.eye(len(D))[np.argmin(D)], "negative"),

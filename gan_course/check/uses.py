@@ -20,6 +20,13 @@ def _pooled(p: float, n: int, m: int) -> float:
     return p * (1 - p) / n * (1 + m * (n - 1) / (n + m) ** 2)
 
 
+def _uncorrelated(p: float, n: int, m: int) -> float:
+    """The pooled mean's variance as if the real and the simulated mean were uncorrelated."""
+    real = p * (1 - p) / n
+    simulated = real + p * (1 - p) * (1 - 1 / n) / m
+    return (n**2 * real + m**2 * simulated) / (n + m) ** 2
+
+
 @exercise(
     "uses-pooled-variance",
     praise="Never below p(1 - p)/n: the simulated tosses only add noise, however many they are.",
@@ -28,6 +35,7 @@ def _pooled(p: float, n: int, m: int) -> float:
         (lambda p, n, m: p * (1 - p) / n, "noise of their own"),
         (lambda p, n, m: p * (1 - p) * (1 / n + m / (n + m) ** 2), "(1 - 1/n)"),
         (lambda p, n, m: p * (1 - p) / n * (1 + (n - 1) / m), "share m/(n + m)"),
+        (_uncorrelated, "covariance"),
         (lambda p, n, m: math.sqrt(_pooled(p, n, m)), "standard deviation"),
         (lambda p, n, m: 0.0, "law of total variance"),
     ],
@@ -45,6 +53,10 @@ def _uses_pooled_variance(pooled_variance: Callable[..., Any]) -> None:
             (
                 v / n * (1 + (n - 1) / m),
                 "The simulated mean enters with its share m/(n + m) only, squared in a variance.",
+            ),
+            (
+                _uncorrelated(p, n, m),
+                "The simulated mean follows the real one: their covariance p(1 - p)/n is missing.",
             ),
             (math.sqrt(right), "This is the standard deviation; wanted is the variance."),
         ):
@@ -77,7 +89,23 @@ def _naive(
     return cross_entropy(labeled, y) + adversarial
 
 
+def _with_zero(logits: torch.Tensor) -> torch.Tensor:
+    return torch.cat([logits, torch.zeros_like(logits[:, :1])], -1)
+
+
 SLIPS: dict[str, Callable[..., torch.Tensor]] = {
+    "A labeled point pays -log C, over K classes: leave out the logit 0 of the class K + 1.": (
+        lambda la, y, u, f: _k_plus_one(_with_zero(la), y, u, f)
+    ),
+    "The logit of D is log Z, and Z has K terms: the 0 of class K + 1 is not among them.": (
+        lambda la, y, u, f: _k_plus_one(la, y, _with_zero(u), _with_zero(f))
+    ),
+    "Class K + 1 has its logit 0 neither in the cross-entropy nor in Z: K terms in both.": (
+        lambda la, y, u, f: _k_plus_one(_with_zero(la), y, _with_zero(u), _with_zero(f))
+    ),
+    "The sign of V: the loss is the cross-entropy minus V, which is negative.": (
+        lambda la, y, u, f: 2 * cross_entropy(la, y) - _k_plus_one(la, y, u, f)
+    ),
     "The labeled term is missing.": lambda la, y, u, f: (
         softplus(-_logit(u)).mean() + softplus(_logit(f)).mean()
     ),
@@ -187,7 +215,24 @@ def _question() -> tuple[Array, Array, Array, NDArray[np.int64], float]:
     return W, b, x, (x @ W.T + 0.3 * rng.normal(size=(400, 4))).argmax(1), 0.15
 
 
+def _tied() -> tuple[Array, Array, Array, NDArray[np.int64], float]:
+    """The worst attack brings the first point to a tie, exactly; the second stays safe."""
+    W, x = np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[0.5, 0.0], [0.75, 0.0]])
+    return W, np.zeros(2), x, np.zeros(2, dtype=np.int64), 0.5
+
+
+def _ties_too(W: Array, b: Array, x: Array, y: Labels, eps: float) -> NDArray[np.bool_]:
+    return np.all(_margins(W, b, x, y, 1, eps) >= 0, axis=1)
+
+
+def _own_class_too(W: Array, b: Array, x: Array, y: Labels, eps: float) -> NDArray[np.bool_]:
+    return np.zeros(len(x), dtype=bool)  # the gap of class y to itself is 0, never positive
+
+
 MISTAKEN: dict[str, Callable[..., NDArray[np.bool_]]] = {
+    "No point is safe by your answer: is class y among its own rivals, with the gap 0?": (
+        _own_class_too
+    ),
     "These are the points that are classified rightly; none is perturbed yet.": _clean,
     "You return the points that can be moved: wanted is True where none of the attacks works.": (
         _vulnerable
@@ -212,6 +257,7 @@ MISTAKEN: dict[str, Callable[..., NDArray[np.bool_]]] = {
         *((slip, hint) for hint, slip in MISTAKEN.items()),
         (lambda W, b, x, y, eps: _margins(W, b, x, y, 1, eps), "shape"),
         (lambda W, b, x, y, eps: np.full(len(x), True), "margin to each other class"),
+        (_ties_too, "tie"),
     ],
 )
 def _uses_worst_case(robust: Callable[..., Any]) -> None:
@@ -222,6 +268,10 @@ def _uses_worst_case(robust: Callable[..., Any]) -> None:
     expect(
         np.array_equal(got, _robust(1)(W, b, x, y, eps)),
         "A point is safe if its margin to each other class k exceeds eps |w_y - w_k|_1.",
+    )
+    expect(
+        np.array_equal(numbers(robust(*_tied()), (2,)), [False, True]),
+        "A tie does not count: the margin must exceed what the attack takes, not just equal it.",
     )
 
 
@@ -259,7 +309,8 @@ def _uses_blend(blend_error: Callable[..., Any]) -> None:
             expect(not _close(got, slip), hint)
         expect(
             _close(got, 1 + t * t),
-            "Expand |x - f - t (s - f)|^2 with f = E[x|y], given y, where x and s are independent.",
+            "Expand |(x - f*) - t (x_hat - f*)|^2, where given y both terms are independent, "
+            "with mean 0.",
         )
 
 
