@@ -45,7 +45,7 @@ def check_backend(backend: str) -> None:
     if backend == "dask":
         _need("distributed", "backend='dask' needs Dask: pip install 'gan-course[cluster]'")
     if backend == "ray":
-        _need("ray", "backend='ray' needs Ray: pip install ray")
+        _need("ray", "backend='ray' needs Ray: pip install 'gan-course[cluster]'")
 
 
 def dispatch(

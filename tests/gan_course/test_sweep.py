@@ -388,7 +388,8 @@ class TestDask:
 
     @pytest.fixture
     def client(self) -> Iterator[Any]:
-        distributed = pytest.importorskip("distributed")
+        import distributed
+
         import dask
 
         with (
@@ -443,7 +444,8 @@ class TestDask:
 class TestRay:
     @pytest.fixture
     def ray(self) -> Iterator[Any]:
-        ray = pytest.importorskip("ray")
+        import ray
+
         ray.init(num_cpus=2, include_dashboard=False)
         yield ray
         ray.shutdown()
@@ -462,14 +464,13 @@ class TestRay:
 
 
 def test_dask_without_a_client(tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
     with pytest.raises(ValueError, match="no client; make one"):
         run(tmp_path, backend="dask")
 
 
 def test_ray_says_how_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ImportError, match="pip install ray"):
+    with pytest.raises(ImportError, match="needs Ray: pip install"):
         run(tmp_path, backend="ray")
 
 
