@@ -8,6 +8,7 @@ builds the network once the seeds are known, so that the same recipe serves one 
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,10 @@ class _Narrow(torch.autograd.Function):
         if needs_weight:
             to_weight = torch.bmm(gradient.transpose(1, 2), x).transpose(1, 2).contiguous()
         return to_x, to_weight, gradient.sum(1, keepdim=True) if needs_bias else None
+
+
+# PyTorch asks for it at every call, and finding it takes longer than a small product
+vars(_Narrow.forward)["__signature__"] = inspect.signature(_Narrow.forward)
 
 
 class Recipe(Protocol):
