@@ -46,7 +46,7 @@ Metric = Callable[["Run"], NDArray[np.float64] | torch.Tensor]
 """Measures a run in progress: one value (or array) a seed, leading axis ``seeds``."""
 
 _GROUP, _CACHED = 16, 2**17  # about how many seeds a group has at most, and parameters
-_BREATH = 0.2  # seconds between two looks at the clock, the progress bar and the keyboard
+_BREATH = 1.0  # seconds between two looks at the clock, the progress bar and the keyboard
 
 
 @dataclass(frozen=True)
