@@ -75,7 +75,7 @@ class Book:
         (folder / "book" / "ledger.md").write_text("# Ledger\n\n```{ledger}\n```\n")
         self.write("one", CLAIMING)
         self.write("two", UNRELATED)
-        self.edit("gan_course/transport.py", "Array = NDArray", "WEIGHT = 1.0\n\nArray = NDArray")
+        self.edit("gan_course/transport/__init__.py", "__all__ =", "WEIGHT = 1.0\n\n__all__ =")
 
     def write(self, page: str, body: str) -> None:
         path = self.folder / "book" / f"{page}.md"
@@ -114,7 +114,7 @@ def test_pages_run_when_they_must(tmp_path: Path) -> None:
 
     assert book.build() == (True, set()), book.output  # nothing changed, nothing runs
 
-    book.edit("gan_course/transport.py", "WEIGHT = 1.0", "WEIGHT = 2.0")  # a constant
+    book.edit("gan_course/transport/__init__.py", "WEIGHT = 1.0", "WEIGHT = 2.0")  # a constant
     assert book.build() == (True, {"one"}), book.output
     assert "The weight is 2.01" in book.html("one")
     assert "2.01" in book.html("ledger")
@@ -164,7 +164,7 @@ def test_fingerprint_follows_imports(code: str) -> None:
 
     names = {path.name for path in modules(_cell(code))}
     assert {"train.py", "data.py", "random.py", "losses.py", "nets.py", "runtime.py"} <= names
-    assert not names & {"claims.py", "transport.py", "two_gaussians.js"}
+    assert not names & {"claims.py", "divergences.py", "two_gaussians.js"}
     assert not {"train.py"} & {p.name for p in modules("import gan_course.train in prose\n")}
 
 

@@ -1,4 +1,4 @@
-"""Image sheets are drawn in the right order and reject what they cannot draw."""
+"""Image sheets, the drawing of intervals, and a style that does not leak."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from scipy import stats
 
 from gan_course import plots
 
@@ -52,3 +53,21 @@ def test_images_reject(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         plots.images(ax, np.zeros(size), shape, columns)
+
+
+def test_band_draws_mean_and_t_interval() -> None:
+    fig, ax = plots.figure()
+    plots.band(ax, [0, 1], [[1.0, 2.0], [3.0, 4.0]], color=plots.DATA, label="x")
+    assert ax.lines[0].get_ydata() == pytest.approx([2.0, 3.0])
+    low = ax.collections[0].get_paths()[0].vertices[:, 1].min()
+    assert low == pytest.approx(2 - stats.t.ppf(0.975, 1))
+    with pytest.raises(ValueError, match=r"values has shape \(1, 2\)"):
+        plots.band(ax, [0, 1], [[1.0, 2.0]], color="k", label="x")
+    mpl.pyplot.close(fig)
+
+
+def test_the_style_does_not_leak() -> None:
+    before = dict(mpl.rcParams)
+    fig, _ = plots.figure(2)
+    assert dict(mpl.rcParams) == before
+    mpl.pyplot.close(fig)

@@ -388,9 +388,8 @@ class TestDask:
 
     @pytest.fixture
     def client(self) -> Iterator[Any]:
-        import distributed
-
         import dask
+        import distributed
 
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 1}),
