@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_course.runtime import is_static
+from gan_course.widgets import masses
 from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
 from gan_course.widgets.pictures import Picture, draw_figure, encode
 from gan_course.widgets.still import Still
@@ -14,8 +15,9 @@ from gan_course.widgets.still import Still
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
-    from gan_course.widgets.live import Dial, Frames, TwoGaussians
+    from gan_course.widgets.live import Dial, Frames, MovingMass, TwoGaussians
 
 RUN_ME = "Run this page (rocket button) to move the dial."
 
@@ -149,6 +151,43 @@ def two_gaussians(*, mean: float = 0.0, mu: float = 3.0, s: float = 1.0) -> TwoG
     )
     picture = encode(still_figure(**state))
     return Still("two_gaussians", state, picture, alt, readable={"readout": readout})
+
+
+def moving_mass(
+    *, p: ArrayLike = masses.DATA_START, q: ArrayLike = masses.GENERATOR_START
+) -> MovingMass | Still:
+    r"""Two histograms to drag, data `p` and generator `q`, and the mass that moves between them.
+
+    Each has eight bins, whose masses sit at the places 1, ..., 8. Setting one mass lets the others
+    of its histogram keep their proportions. Shows the monotone coupling, which is optimal, and a
+    dual potential of slope :math:`\pm 1` where the distribution functions differ. The masses are in
+    `p` and `q`, the numbers in `readout`: see `gan_course.widgets.masses.evaluate`.
+
+    Parameters
+    ----------
+    p, q
+        Eight weights each, none negative; they are divided by their sum.
+
+    Raises
+    ------
+    ValueError
+        Where there are not eight of them, or they are negative, not finite or all 0.
+    """
+    state = {name: masses.shares(name, weights) for name, weights in (("p", p), ("q", q))}
+    if not is_static():
+        from gan_course.widgets.live import MovingMass
+
+        return MovingMass(**state)
+    readout = masses.evaluate(**state)
+    rows = {name: ", ".join(f"{mass:.2g}" for mass in row) for name, row in state.items()}
+    alt = (
+        f"Histograms of data ({rows['p']}) and generator ({rows['q']}) over the places 1 to 8, "
+        "ribbons that carry the mass from one to the other without crossing, and the dual "
+        f"potential, with slopes -1, 0 and 1. W1 is {readout['w1']:.3g}, JS {readout['js']:.3g}, "
+        f"TV {readout['tv']:.3g}."
+    )
+    picture = encode(masses.still_figure(**state))
+    return Still("moving_mass", state, picture, alt, readable={"readout": readout})
 
 
 def dial(

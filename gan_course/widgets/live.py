@@ -13,6 +13,7 @@ import traitlets
 from IPython.display import HTML, clear_output, display
 from ipywidgets import FloatSlider, Output, VBox
 
+from gan_course.widgets import masses
 from gan_course.widgets.gaussians import LIMITS, evaluate
 from gan_course.widgets.pictures import DISPLAY_DPI, draw_figure, png
 
@@ -52,6 +53,28 @@ class TwoGaussians(anywidget.AnyWidget):
         return evaluate(self.mean, self.mu, self.s)
 
     @traitlets.observe("mean", "mu", "s")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class MovingMass(anywidget.AnyWidget):
+    """Two histograms to drag; see `gan_course.widgets.moving_mass`."""
+
+    _esm = HERE / "moving_mass.js"
+    _css = HERE / "widgets.css"
+    p = traitlets.List(traitlets.CFloat(), list(masses.DATA_START)).tag(sync=True)
+    q = traitlets.List(traitlets.CFloat(), list(masses.GENERATOR_START)).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.validate("p", "q")
+    def _law(self, proposal: Any) -> list[float]:
+        return masses.shares(proposal["trait"].name, proposal["value"])
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, float]:
+        return masses.evaluate(self.p, self.q)
+
+    @traitlets.observe("p", "q")
     def _state_changed(self, change: Any) -> None:
         self.set_trait("readout", self._readout_now())
 

@@ -210,6 +210,9 @@ function draggable(node, key, panel, state, onMove) {
     node.setPointerCapture(event.pointerId);
     node.classList.add("gc-dragging");
   });
+  // Chromium heeds `touch-action` on a whole SVG only; a touch on a bell may still scroll the page.
+  const still = (event) => grip !== null && event.cancelable && event.preventDefault();
+  if (node.classList.contains("gc-handle")) node.addEventListener("touchmove", still, { passive: false });
   node.addEventListener("pointermove", (event) => {
     if (grip === null) return;
     const target = under(event) - grip;

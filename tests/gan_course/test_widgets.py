@@ -20,8 +20,11 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 from scipy.integrate import quad
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import wasserstein_distance
 
 from gan_course import widgets
+from gan_course.widgets import masses
 from gan_course.widgets.pictures import encode
 
 
@@ -203,6 +206,76 @@ def test_two_gaussians_refuse(changes: dict[str, float]) -> None:
         widgets.two_gaussians(**changes)
 
 
+# ------------------------------------------------------------------ moving mass
+
+DIRAC = np.eye(8)
+LAWS = np.random.default_rng(4).dirichlet(np.full(8, 0.5), size=(20, 2))
+PAIRS = [*LAWS, DIRAC[[0, 7]], DIRAC[[5, 3]], DIRAC[[2, 2]], LAWS[0][[1, 1]]]
+
+
+@pytest.mark.parametrize(("p", "q"), PAIRS)
+def test_the_masses_numbers_are_right(p: Any, q: Any) -> None:
+    now, x = masses.evaluate(p, q), np.arange(8)
+    assert now["w1"] == pytest.approx(wasserstein_distance(x, x, p, q), abs=1e-12)
+    assert now["dual"] == pytest.approx(now["w1"], abs=1e-11)
+    assert now["js"] == pytest.approx(jensenshannon(p, q) ** 2, abs=1e-12)
+    assert now["tv"] == pytest.approx(np.maximum(p - q, 0).sum(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("p", "q"), PAIRS)
+def test_the_potential_has_slopes_of_one_and_is_level_where_nothing_moves(p: Any, q: Any) -> None:
+    slopes = np.diff(masses.potential(p, q))
+    agree = np.isclose(np.cumsum(p)[:-1], np.cumsum(q)[:-1], atol=1e-12, rtol=0)
+    assert np.abs(slopes) == pytest.approx(np.where(agree, 0.0, 1.0), abs=1e-12)
+    assert masses.potential(p, q) @ q == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.usefixtures("still")
+def test_moving_mass_still() -> None:
+    widget: Any = widgets.moving_mass(p=[1, 0, 0, 0, 0, 0, 0, 1], q=np.arange(8))
+    assert widget.p == [0.5, 0, 0, 0, 0, 0, 0, 0.5]
+    assert widget.q == pytest.approx(np.arange(8) / 28)
+    assert state(widget) == {"p": widget.p, "q": widget.q}
+    assert widget.readout == masses.evaluate(widget.p, widget.q)
+    alt = html(widget).select_one("img")["alt"]
+    assert "data (0.5, 0, 0, 0, 0, 0, 0, 0.5)" in alt
+    assert f"W1 is {widget.readout['w1']:.3g}" in alt
+
+
+@pytest.mark.usefixtures("live")
+def test_moving_mass_live() -> None:
+    widget: Any = widgets.moving_mass()
+    assert widget.readout == masses.evaluate(masses.DATA_START, masses.GENERATOR_START)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["tv"]), "readout")
+    widget.q = [2 * mass for mass in widget.p]
+    assert widget.q == pytest.approx(widget.p)
+    assert widget.readout["w1"] == pytest.approx(0, abs=1e-12)
+    assert seen == [pytest.approx(0, abs=1e-12)]
+    sent = [0.1, 0.2, 0.3, 0.1, 0.1, 0.1, 0.1 - 1e-15, 0.0]  # sums to 1 but for rounding
+    widget.p = sent
+    assert widget.p == sent  # or the browser and the kernel would correct each other
+    with pytest.raises(ValueError, match=r"p=.* none negative"):
+        widget.p = [-1, 2, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["p", "q"])
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([0.5, 0.5], r"has shape \(2,\); allowed are 8"),
+        (np.ones((1, 8)), r"has shape \(1, 8\)"),
+        ([-1, 1, 1, 1, 1, 1, 1, 1], "none negative"),
+        ([math.nan, 1, 1, 1, 1, 1, 1, 1], "finite"),
+        ([math.inf, 1, 1, 1, 1, 1, 1, 1], "finite"),
+        ([0] * 8, "not all 0"),
+    ],
+)
+def test_moving_mass_refuses(name: str, weights: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}.*{words}"):
+        widgets.moving_mass(**{name: weights})
+
+
 # ------------------------------------------------------------------ the dial
 
 RANGE = {"label": "height", "start": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.5}
@@ -251,6 +324,7 @@ def test_stills_need_no_widget_libraries() -> None:
         "from gan_course import widgets\n"
         "light = {'matplotlib', 'PIL'} & set(sys.modules)\n"
         "widgets.two_gaussians()._repr_mimebundle_()\n"
+        "widgets.moving_mass()._repr_mimebundle_()\n"
         "print(light or '', {'anywidget', 'ipywidgets'} & set(sys.modules) or '')"
     )
     root = Path(__file__).parents[2]

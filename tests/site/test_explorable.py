@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sitechecks
 from coursebook.widgets import write_modules
-from playwright.sync_api import Browser, Page
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, Locator, Page
 from scipy.integrate import quad
 from scipy.special import expit, log_expit
 
-from gan_course.widgets import frames, two_gaussians
+from gan_course import transport
+from gan_course.widgets import frames, moving_mass, two_gaussians
 
 REPOSITORY = Path(__file__).parents[2]
 SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Page</title>
@@ -23,16 +27,17 @@ SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Pag
 <link rel="stylesheet" href="../../_static/widgets/widgets.css">
 <script defer src="../../_static/widgets/frames.js"></script>
 <script defer src="../../_static/widgets/two_gaussians.js"></script>
+<script defer src="../../_static/widgets/moving_mass.js"></script>
 <script defer src="../../_static/widget-shim.js"></script></head>
 <body><main><h1>Page</h1>{}</main></body></html>"""
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bare page with both widgets, two folders down in a site that is itself in a subfolder."""
+    """Bare pages with widgets, two folders down in a site that is itself in a subfolder."""
     root = tmp_path_factory.mktemp("root")
-    page = root / "project" / "book" / "chapter" / "page.html"
-    page.parent.mkdir(parents=True)
+    folder = root / "project" / "book" / "chapter"
+    folder.mkdir(parents=True)
     static = root / "project" / "_static"
     write_modules(static / "widgets")
     shim = (REPOSITORY / "book" / "_static" / "widget-shim.js").read_text(encoding="utf-8")
@@ -46,9 +51,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             name="Bar",
             fps=20,
         )
-        widgets = [two_gaussians(mu=3), film]
-    bundles: list[Any] = [widget._repr_mimebundle_() for widget in widgets]
-    page.write_text(SHELL.format("".join(bundle["text/html"] for bundle in bundles)))
+        pages: dict[str, list[Any]] = {
+            "page.html": [two_gaussians(mu=3), film],
+            "mass.html": [moving_mass()],
+        }
+        for name, widgets in pages.items():
+            html = "".join(widget._repr_mimebundle_()["text/html"] for widget in widgets)
+            (folder / name).write_text(SHELL.format(html), encoding="utf-8")
     with sitechecks.served(root) as address:
         yield f"{address}project/book/chapter/"
 
@@ -241,6 +250,362 @@ def test_parts_can_be_hidden(visit: sitechecks.Visit) -> None:
     assert critic.get_attribute("d") == ""
 
 
+# ------------------------------------------------------------------ moving mass
+
+PLACES = np.arange(1.0, 9.0)
+TO_MODULE = """async ([pairs, body]) => {
+    const blob = new Blob([window.gcWidgetSources.moving_mass], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return pairs.map(new Function("m", `return ([p, q]) => ${body}`)(m));
+}"""
+
+
+@pytest.fixture
+def moving(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("mass.html")
+        assert opened.troubles == []
+
+
+def finger(page: Page) -> Callable[..., None]:
+    """`touch(kind, *points)`: what a hand does on the screen."""
+    devtools = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": x, "y": y} for x, y in points]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    return touch
+
+
+def bar(page: Page, side: str, place: int) -> Locator:
+    return page.get_by_role("slider", name=f"{side} mass at {place}", exact=True)
+
+
+def in_bar(page: Page, side: str, place: int) -> tuple[float, float]:
+    box = bar(page, side, place).locator(".gc-reach").bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def numbers(page: Page, selector: str, attribute: str) -> NDArray[np.float64]:
+    found = "(all, key) => all.map(node => Number(node.getAttribute(key)))"
+    return np.array(page.locator(selector).evaluate_all(found, attribute))
+
+
+def unit(page: Page) -> float:
+    """Pixels of a bar that holds all the mass, from the axis' lines at 1/2 and 1."""
+    half, one = numbers(page, ".gc-plot[role=group] .gc-grid", "y1")[:2]
+    return float(2 * (half - one))
+
+
+def laws(page: Page) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The masses that the sliders have, which each sum to one, after the next drawing."""
+    readouts(page)
+    found = numbers(page, ".gc-mass[role=slider]", "aria-valuenow").reshape(2, 8)
+    assert (found >= 0).all()
+    assert found.sum(1) == pytest.approx(np.ones(2), abs=1e-12)
+    return found[0], found[1]
+
+
+def right_masses(p: NDArray[np.float64], q: NDArray[np.float64]) -> dict[str, float]:
+    w1 = float(transport.w1_1d(PLACES, PLACES, p, q))
+    return {"w1": w1, "dual": w1, "js": float(transport.js(p, q)), "tv": float(transport.tv(p, q))}
+
+
+def drawn(page: Page, selector: str) -> list[list[float]]:
+    """The numbers in the paths of a kind."""
+    paths = page.locator(selector).evaluate_all("all => all.map(n => n.getAttribute('d'))")
+    number = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
+    return [[float(found) for found in re.findall(number, path)] for path in paths]
+
+
+def assert_the_ribbons_carry(page: Page, p: NDArray[np.float64], q: NDArray[np.float64]) -> None:
+    """The ribbons, as they are drawn, take p to q at the cost W1."""
+    left, _, right_edge = drawn(page, ".gc-reach")[0][:3]
+    slot, carried = right_edge - left, np.zeros((8, 8))
+    covered: dict[tuple[int, int], list[float]] = {}
+    for d in drawn(page, ".gc-moves, .gc-stays"):
+        a, b, w = d[0], d[6], d[8]  # where it leaves, where it arrives, how wide it is
+        start, end = (int((at + w / 2 - left) // slot) for at in (a, b))
+        carried[start, end] += w / slot
+        covered.setdefault((0, start), []).extend([a, a + w])
+        covered.setdefault((1, end), []).extend([b, b + w])
+    for (side, place), edges in covered.items():  # side by side, in the middle of the bar
+        assert np.ptp(edges) == pytest.approx(slot * (p, q)[side][place], abs=1e-6)
+        assert min(edges) + max(edges) == pytest.approx(2 * left + slot * (2 * place + 1), abs=1e-6)
+    assert carried.sum(1) == pytest.approx(p, abs=1e-6)
+    assert carried.sum(0) == pytest.approx(q, abs=1e-6)
+    cost = float((carried * np.abs(PLACES[:, None] - PLACES)).sum())
+    assert cost == pytest.approx(right_masses(p, q)["w1"], abs=1e-6)
+
+
+def assert_the_picture_is_right(page: Page) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Numbers, bars, ribbons and potential all show the masses that the sliders have."""
+    p, q = laws(page)
+    right = right_masses(p, q)
+    assert readouts(page) == pytest.approx(right, abs=1e-6)
+    shown = [float(text) for text in page.locator("[data-readout]").all_inner_texts()]
+    assert shown == pytest.approx(list(right.values()), abs=6e-5)
+
+    heights = [abs(d[3] - d[1]) for d in drawn(page, ".gc-body")]
+    assert heights == pytest.approx([*p * unit(page), *q * unit(page)], abs=1e-6)
+
+    assert_the_ribbons_carry(page, p, q)
+
+    f = numbers(page, "circle.gc-critic", "data-value")
+    assert np.abs(np.diff(f)).max() <= 1 + 1e-9
+    assert f @ (p - q) == pytest.approx(right["w1"], abs=1e-6)
+    pixels = numbers(page, "circle.gc-critic", "cy")
+    if np.ptp(f) > 0.5:
+        slope, level = np.polyfit(f, pixels, 1)
+        assert slope < -5
+        assert pixels == pytest.approx(slope * f + level, abs=0.1)
+    return p, q
+
+
+def test_the_mathematics_of_moving_mass_agrees_with_transport(moving: Page) -> None:
+    random = np.random.default_rng(5)
+    pairs = random.dirichlet(np.full(8, 0.4), size=(300, 2))
+    pairs[50:150] = random.multinomial(10, pairs[50:150]) / 10  # empty bins, equal levels
+    pairs[150:160, 1] = pairs[150:160, 0]
+    pairs[160:170] = np.eye(8)[random.integers(8, size=(10, 2))]
+    parts = "f: m.potential(p, q), moves: m.coupling(p, q), e: m.excess(p, q)"
+    found = moving.evaluate(TO_MODULE, [pairs.tolist(), f"({{...m.evaluate(p, q), {parts}}})"])
+    for (p, q), now in zip(pairs, found, strict=True):
+        f, gap = np.array(now.pop("f")), np.cumsum(p - q)[:-1]
+        moves, e = now.pop("moves"), np.array(now.pop("e"))
+        assert now == pytest.approx(right_masses(p, q), abs=1e-9)
+        assert e == pytest.approx(gap, abs=1e-9)
+        level = np.abs(gap) < 1e-12
+        assert np.abs(np.diff(f)) == pytest.approx(np.where(level, 0, 1), abs=1e-12)
+        assert f @ q == pytest.approx(0, abs=1e-12)
+        assert f @ p == pytest.approx(now["w1"], abs=1e-9)
+        plan = transport.plan(PLACES[None, :, None], PLACES[None, :, None], p, q).coupling[0]
+        carried = np.zeros((8, 8))
+        for move in moves:
+            carried[move["from"], move["to"]] += move["mass"]
+        assert carried == pytest.approx(plan, abs=1e-9)
+
+
+def test_setting_one_mass_keeps_the_proportions_of_the_others(moving: Page) -> None:
+    p = [0.1, 0.3, 0.1, 0, 0, 0.1, 0.4, 0]
+    cases = [[p, [1, 0.55]], [p, [3, 1]], [p, [6, 0]], [[0, 0, 1, 0, 0, 0, 0, 0], [2, 0.3]]]
+    found = moving.evaluate(TO_MODULE, [cases, "m.withMass(p, q[0], q[1])"])
+    for (before, (index, value)), after in zip(cases, found, strict=True):
+        others = np.delete(before, index)
+        wanted = others / others.sum() if sum(others) else np.full(7, 1 / 7)
+        assert after[index] == value
+        assert np.delete(after, index) == pytest.approx((1 - value) * wanted, abs=1e-12)
+    steps = [[p, 1], [p, 2], [p, -1], [[0, 0, *p[:6]], -2]]
+    assert moving.evaluate(TO_MODULE, [steps, "m.moved(p, q)"]) == [
+        [0, *p[:7]],
+        None,
+        None,
+        [*p[:6], 0, 0],
+    ]
+
+
+PRESETS = {
+    "Shift": {"w1": 4, "js": math.log(2), "tv": 1},
+    "Split": {"w1": 1.8, "tv": 0.8},
+    "Missing mode": {"w1": 2.5, "tv": 0.5},
+    "Equal": {"w1": 0, "js": 0, "tv": 0},
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_of_moving_mass(moving: Page, name: str) -> None:
+    start = assert_the_picture_is_right(moving)
+    moving.get_by_role("button", name=name).click()
+    p, q = assert_the_picture_is_right(moving)
+    shown = readouts(moving)
+    assert {key: shown[key] for key in PRESETS[name]} == pytest.approx(PRESETS[name], abs=1e-9)
+    assert not np.array_equal(q, start[1])
+    assert np.array_equal(p, start[0]) == (name == "Equal")
+    moving.get_by_role("button", name="Reset").click()
+    assert np.array_equal(laws(moving), start)
+
+
+def test_moving_the_generator_away_w1_grows_and_js_does_not(moving: Page) -> None:
+    moving.get_by_role("button", name="Shift").click()
+    right, left = (moving.get_by_role("button", name=f"place {side}") for side in ("right", "left"))
+    assert right.get_attribute("aria-disabled") == "false"
+    right.click()
+    assert readouts(moving)["w1"] == pytest.approx(5)
+    assert readouts(moving)["js"] == pytest.approx(math.log(2))
+    assert right.get_attribute("aria-disabled") == "true"
+    right.click(force=True)  # there is no room: nothing falls off the end
+    assert readouts(moving)["w1"] == pytest.approx(5)
+    for _ in range(5):
+        left.click()
+    assert_the_picture_is_right(moving)
+    assert readouts(moving)["w1"] == pytest.approx(0)
+
+
+def test_the_mouse_drags_bars(moving: Page) -> None:
+    mouse = moving.mouse
+    for side, place, up in (("Data", 7, 1), ("Generator", 4, -1), ("Data", 4, 1)):
+        index, which = place - 1, int(side == "Generator")
+        before = laws(moving)[which]
+        x, y = in_bar(moving, side, place)
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(x + 3, y - up * 0.2 * unit(moving), steps=4)
+        mouse.up()
+        mouse.move(x, y - up * unit(moving))  # let go: no longer follows
+        after = assert_the_picture_is_right(moving)[which]
+        assert after[index] == pytest.approx(before[index] + 0.2, abs=0.006)
+        rest = np.delete(after, index) / (1 - after[index])
+        assert rest == pytest.approx(np.delete(before, index) / (1 - before[index]), abs=1e-9)
+
+
+def test_a_bar_dragged_to_the_end_takes_all_and_gives_it_back(moving: Page) -> None:
+    before = laws(moving)[0]
+    x, y = in_bar(moving, "Data", 2)
+    moving.mouse.move(x, y)
+    moving.mouse.down()
+    moving.mouse.move(x, y - 1.5 * unit(moving), steps=5)
+    assert np.array_equal(assert_the_picture_is_right(moving)[0], np.eye(8)[1])
+    moving.mouse.move(x, y + unit(moving), steps=5)
+    assert assert_the_picture_is_right(moving)[0][1] == 0
+    moving.mouse.move(x, y, steps=5)
+    moving.mouse.up()
+    assert assert_the_picture_is_right(moving)[0] == pytest.approx(before, abs=1e-12)
+
+
+def test_keys_set_each_mass(moving: Page) -> None:
+    for side, which in (("Data", 0), ("Generator", 1)):
+        for place in range(1, 9):
+            before = laws(moving)[which]
+            bar(moving, side, place).press("ArrowUp")
+            now = laws(moving)[which]
+            assert now[place - 1] == pytest.approx(before[place - 1] + 0.01, abs=0.006)
+        assert_the_picture_is_right(moving)
+
+
+def test_every_key_of_a_bar(moving: Page) -> None:
+    slider, start = bar(moving, "Generator", 3), laws(moving)[1]
+    for key, mass in [
+        ("ArrowUp", 0.21),
+        ("ArrowRight", 0.22),
+        ("ArrowDown", 0.21),
+        ("ArrowLeft", 0.2),
+        ("PageUp", 0.3),
+        ("Shift+ArrowUp", 0.4),
+        ("PageDown", 0.3),
+        ("End", 1),
+        ("Home", 0),
+        ("Shift+ArrowRight", 0.1),
+        ("PageUp", 0.2),
+    ]:
+        slider.press(key)
+        assert laws(moving)[1][2] == mass
+        assert slider.get_attribute("aria-valuetext") == f"{mass:.2f}"
+    assert assert_the_picture_is_right(moving)[1] == pytest.approx(start, abs=1e-12)
+    assert slider.evaluate("n => n === document.activeElement")
+
+
+def test_the_tab_key_goes_from_bar_to_bar(moving: Page) -> None:
+    moving.get_by_role("button", name="Reset").focus()
+    names = []
+    for _ in range(17):
+        moving.keyboard.press("Tab")
+        names.append(moving.evaluate("document.activeElement.getAttribute('aria-label')"))
+    sides = [f"{side} mass at {i}" for side in ("Data", "Generator") for i in range(1, 9)]
+    assert names == [*sides, None]
+
+
+def test_a_finger_moves_mass_and_scrolls_the_page_beside_it(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        visit.page.set_viewport_size({"width": 375, "height": 667})
+        page = visit.goto("mass.html")
+        touch = finger(page)
+        p, q = laws(page)
+        for side, place, up in (("Data", 3, 1), ("Generator", 1, -1)):
+            x, y = in_bar(page, side, place)
+            touch("touchStart", (x, y))
+            for step in range(1, 7):
+                touch("touchMove", (x, y - up * step * unit(page) / 20))
+            touch("touchEnd")
+        after = assert_the_picture_is_right(page)
+        assert after[0][2] == pytest.approx(p[2] + 0.3, abs=0.03)
+        assert after[1][0] == pytest.approx(q[0] + 0.3, abs=0.03)
+        assert page.evaluate("scrollY") == 0
+
+        beside = page.locator(".gc-moves").first.bounding_box()  # between the histograms
+        assert beside is not None
+        x, y = beside["x"] + 20, beside["y"] + beside["height"] / 2
+        touch("touchStart", (x, y))
+        for step in range(1, 7):
+            touch("touchMove", (x, y - 25 * step))
+        touch("touchEnd")
+        page.wait_for_function("scrollY > 60")
+        assert np.array_equal(laws(page), after)
+        assert visit.troubles == []
+
+
+def test_moving_mass_fits_a_narrow_phone(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        visit.page.set_viewport_size({"width": 360, "height": 700})
+        page = visit.goto("mass.html")
+        assert_the_picture_is_right(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        boxes = page.locator(".gc-reach").evaluate_all(
+            "all => all.map(n => n.getBoundingClientRect()).map(b => [b.width, b.height])"
+        )
+        assert np.min(boxes, axis=0).tolist() > [32, 0]
+        assert np.min(boxes, axis=0)[1] >= 26
+
+
+def test_the_numbers_are_spoken_once_the_hand_is_still(moving: Page) -> None:
+    status = moving.get_by_role("status")
+    status.evaluate(
+        "n => { window.said = [];"
+        "new MutationObserver(() => said.push(n.textContent)).observe(n, {childList: true}); }"
+    )
+    assert status.text_content() == ""
+    slider = bar(moving, "Data", 4)
+    for _ in range(20):
+        slider.press("ArrowUp")
+    assert moving.evaluate("said") == []
+    moving.wait_for_function("said.length > 0")
+    (spoken,) = moving.evaluate("said")
+    values = [float(number) for number in re.findall(r"\d\.\d{4}", spoken)]
+    assert values == pytest.approx([readouts(moving)[key] for key in ("w1", "js", "tv")], abs=6e-5)
+
+
+def test_presets_glide_unless_motion_is_unwelcome(moving: Page) -> None:
+    body = bar(moving, "Generator", 4).locator(".gc-body")
+    heights = """n => new Promise(done => {
+        const seen = [], since = performance.now();
+        const look = () => {
+            const height = n.getBBox().height;
+            if (height !== seen.at(-1)) seen.push(height);
+            performance.now() - since < 600 ? requestAnimationFrame(look) : done(seen);
+        };
+        [...document.querySelectorAll("button")].find(b => b.textContent === "Shift").click();
+        look();
+    })"""
+    assert len(body.evaluate(heights)) == 2  # before and after
+    moving.get_by_role("button", name="Reset").click()
+    moving.emulate_media(reduced_motion="no-preference")
+    seen = body.evaluate(heights)
+    assert len(seen) > 4
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] == 0
+    assert_the_picture_is_right(moving)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_moving_mass_is_accessible(moving: Page, scheme: str) -> None:
+    if scheme == "dark":
+        moving.evaluate("document.documentElement.dataset.theme = 'dark'")
+        moving.add_style_tag(content="body { background: #14181e; color: #ced6dd; }")
+    assert sitechecks.axe_complaints(moving, scheme) == []
+    assert sitechecks.widget_complaints(moving) == []
+
+
 def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
     page = visit.page
     image = page.locator("img.gc-frame")
@@ -311,13 +676,13 @@ def test_a_broken_module_leaves_the_still_picture(browser: Browser, base: str) -
 
 
 @pytest.mark.slow
-def test_the_book_has_both_kinds_of_widget(site: Path) -> None:
+def test_the_book_has_every_kind_of_widget(site: Path) -> None:
     found = {
         widget["data-module"]
         for page in sitechecks.docnames(site)
         for widget in sitechecks.soup(site / f"{page}.html").select(".gc-widget")
     }
-    assert found == {"frames", "two_gaussians"}
+    assert found == {"frames", "two_gaussians", "moving_mass"}
 
 
 @pytest.mark.slow
