@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,6 @@ LISTS = tuple(
     )
 )
 """Pairs of lists, some of which fit to the costs."""
-
-_EMPTY = ((np.array([0.4, 0.6, 0.0]), _Q), (_P, np.array([0.5, 0.0, 0.5])))
-"""Masses of which one is zero; the fourth pair of lists breaks a constraint just there."""
-
-_WIDE_Q, _WIDE_COST = np.array([0.5, 0.1, 0.3, 0.1]), np.column_stack([_COST, np.full(3, 9.0)])
-"""A fourth bakery."""
 
 RULES: dict[str, Callable[[Array, Array, Array], Any]] = {
     "You never refuse: where a constraint is broken, return -np.inf.": lambda u, v, c: True,
@@ -176,19 +170,22 @@ def _duality_dual_value(dual_value: Callable[..., Any]) -> None:
         all(_close(value, _earned(u, v, _P, _Q)) for value, (u, v) in pairs),
         "The bill is sum p_i u_i + sum q_j v_j.",
     )
-    for p, q in _EMPTY:
-        for u, v in LISTS:
-            right = _earned(u, v, p, q) if _feasible(u, v, _COST) else -math.inf
-            value = float(numbers(dual_value(*(a.copy() for a in (u, v, p, q, _COST))), ()))
-            expect(_close(value, right), "A constraint also counts for pairs that carry nothing.")
-    u, v = LISTS[0]
-    for price, fits in ((1.0, True), (7.5, False)):
-        lists = u.copy(), np.append(v, price)
-        right = _earned(*lists, _P, _WIDE_Q) if fits else -math.inf
-        value = float(numbers(dual_value(*lists, _P.copy(), _WIDE_Q.copy(), _WIDE_COST.copy()), ()))
-        expect(
-            _close(value, right), "u has n entries, v has m entries: look at all n times m pairs."
-        )
+    for hint, *case in _further():
+        u, v, p, q, cost = case
+        right = _earned(u, v, p, q) if _feasible(u, v, cost) else -math.inf
+        expect(_close(float(numbers(dual_value(*(a.copy() for a in case)), ())), right), hint)
+
+
+def _further() -> Iterator[tuple[Any, ...]]:
+    """A hint, lists, masses and costs: with a mass of zero, and with a fourth bakery."""
+    for p, q in (np.array([0.4, 0.6, 0.0]), _Q), (_P, np.array([0.5, 0.0, 0.5])):
+        for u, v in LISTS:  # the fourth breaks one pair, which carries nothing
+            yield "A constraint also counts for pairs that carry nothing.", u, v, p, q, _COST
+    (u, v), q = LISTS[0], np.array([0.5, 0.1, 0.3, 0.1])
+    wide = np.column_stack([_COST, np.full(3, 9.0)])
+    for price in 1.0, 7.5:  # it fits, and it breaks one pair
+        hint = "u has n entries, v has m entries: look at all n times m pairs."
+        yield hint, u, np.append(v, price), _P, q, wide
 
 
 # --- the c-transform ------------------------------------------------------------------------------
