@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_course.check import exercise, expect, numbers
+from gan_course.check import WrongAnswer, exercise, expect, numbers
 
 Array = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 def _area(
     x: Array, y: Array, a: Array, b: Array, cost: Callable[[Array, Array], Any] | None = None
 ) -> float:
-    """A sum over the steps of ``F - G``; the area between the two, unless another cost is given."""
+    """Area between ``F`` and ``G``, or another cost of their differences and the steps' widths."""
     points, jumps = np.concatenate([x, y]), np.concatenate([a, -b])
     order = points.argsort(kind="stable")
     heights, gaps = jumps[order].cumsum()[:-1], np.diff(points[order])
@@ -37,6 +37,20 @@ def _unsorted_weights(x: Array, y: Array, a: Array, b: Array) -> float:
     return _area(np.sort(x), np.sort(y), a, b)
 
 
+def _unsorted_jumps(x: Array, y: Array, a: Array, b: Array) -> float:
+    heights, points = np.concatenate([a, -b]).cumsum()[:-1], np.sort(np.concatenate([x, y]))
+    return float(np.abs(heights) @ np.diff(points))
+
+
+def _late(x: Array, y: Array, a: Array, b: Array) -> float:
+    """Each width with the height behind it: the sums without the first, not without the last."""
+    return _area(x, y, a, b, lambda heights, gaps: np.abs(heights[1:]) @ gaps[:-1])
+
+
+def _unsummed(x: Array, y: Array, a: Array, b: Array) -> float:
+    return _area(x, y, a, b, lambda heights, gaps: np.abs(np.diff(heights, prepend=0)) @ gaps)
+
+
 def _unsorted(x: Array, y: Array, a: Array, b: Array) -> float:
     return float((_monotone(a, b) * np.abs(x[:, None] - y)).sum())
 
@@ -48,6 +62,16 @@ LINES: dict[str, Callable[[Array, Array, Array, Array], float]] = {
     "You sorted the points, but left the weights in their order: sort both with one argsort.": (
         _unsorted_weights
     ),
+    "You sorted all points together, but left the jumps in their order: sort both with one "
+    "argsort.": _unsorted_jumps,
+    "You forgot a minus sign: the jumps of x go up, those of y go down.": (
+        lambda x, y, a, b: _area(x, y, a, -b)
+    ),
+    "Between two points the height is the sum up to the left one: drop the last sum, not the "
+    "first.": _late,
+    "You took the jumps for the heights: sum them up from the left, with `np.cumsum`.": _unsummed,
+    "This is the gap of the means without weights: W1 takes weights, and absolute values before "
+    "the sum.": lambda x, y, a, b: abs(float(x.mean() - y.mean())),
     "The points come in any order: sort them, and the weights with them.": _unsorted,
     "This is the mean of the squared gaps: W1 takes the gaps themselves.": _squared,
     "This is the root of the mean square, W2: W1 takes the mean of the gaps.": (
@@ -77,6 +101,30 @@ LINES: dict[str, Callable[[Array, Array, Array, Array], float]] = {
 """What to say where the distance is that of a known slip."""
 
 
+def _by_grains(x: Array, y: Array, a: Array, b: Array) -> float:
+    """Sixty equal grains each: exact for weights that are multiples of 1/60."""
+    grains = (
+        np.sort(np.repeat(points, np.rint(60 * weights).astype(int)))
+        for points, weights in ((x, a), (y, b))
+    )
+    return float(np.abs(np.subtract(*grains)).mean())
+
+
+def _by_levels(x: Array, y: Array, a: Array, b: Array) -> float:
+    """A sum over levels: exact for weights that are multiples of 1/1000."""
+    levels, i, j = (np.arange(1000) + 0.5) / 1000, x.argsort(), y.argsort()
+    rows, columns = (
+        weights.cumsum().searchsorted(levels).clip(max=len(weights) - 1) for weights in (a[i], b[j])
+    )
+    return float(np.abs(x[i][rows] - y[j][columns]).mean())
+
+
+def _by_trapezoids(x: Array, y: Array, a: Array, b: Array) -> float:
+    grid = np.linspace(-8, 8, 16001)
+    heights = (x[:, None] <= grid).T @ a - (y[:, None] <= grid).T @ b
+    return float(np.trapezoid(np.abs(heights), grid))
+
+
 def _sorting_in_place(x: Array, y: Array, a: Array, b: Array) -> float:
     right = _area(x, y, a, b)
     x.sort()
@@ -92,6 +140,10 @@ def _sorting_in_place(x: Array, y: Array, a: Array, b: Array) -> float:
         (lambda x, y, a, b: float(y @ b - x @ a), "difference of the means"),
         (lambda x, y, a, b: _area(x, y, a, b) / 2, "no factor"),
         (lambda x, y, a, b: 2 * _area(x, y, a, b), "no factor"),
+        (lambda x, y, a, b: float(y.mean() - x.mean()), "without weights"),
+        (_by_grains, "on a grid"),
+        (_by_levels, "on a grid"),
+        (_by_trapezoids, "on a grid"),
         (_sorting_in_place, "changes its arguments"),
         (lambda x, y, a, b: x, "single number"),
         (lambda x, y, a, b: -_area(x, y, a, b), "negative"),
@@ -104,6 +156,7 @@ def _distances_weighted(line_distance: Callable[..., Any]) -> None:
         ([3.0, 0.0, 1.0], [2.0, 7.0, -1.0, 0.5], [0.2, 0.5, 0.3], [0.4, 0.1, 0.35, 0.15]),
         ([1.0, 1.0, -2.0], [1.0, 4.0, -6.0], [0.25, 0.5, 0.25], [0.1, 0.6, 0.3]),
         ([0.5], [2.0, -3.0], [1.0], [0.75, 0.25]),
+        ([0.1234, -1.7, 2.3456], [3.21, -0.5432], [1 / 3, 1 / 7, 11 / 21], [0.3183, 0.6817]),
     )
     for lists in cases:
         x, y, a, b = (np.array(values) for values in lists)
@@ -112,20 +165,30 @@ def _distances_weighted(line_distance: Callable[..., Any]) -> None:
         kept = all(map(np.array_equal, given, (x, y, a, b)))
         expect(kept, "Your function changes its arguments: sort copies, with `np.sort`.")
         if not math.isclose(got, right, rel_tol=1e-9):
-            for hint, slip in LINES.items():
-                expect(not math.isclose(got, slip(x, y, a, b), rel_tol=1e-9), hint)
-            means = math.isclose(-got, abs(float(x @ a - y @ b)), rel_tol=1e-9)
-            expect(
-                not means, "This is the difference of the means, and a distance is not negative."
-            )
-            expect(got >= 0, "A distance is not negative.")
-            for factor in (0.5, 2.0):
-                expect(not math.isclose(got, factor * right), "There is no factor before the area.")
-        expect(
-            math.isclose(got, right, rel_tol=1e-9),
-            "Wanted is the area between the two distribution functions, for unequal sizes, "
-            "single and repeated points as well.",
-        )
+            _explain_line(got, right, (x, y, a, b))
+
+
+def _explain_line(got: float, right: float, case: tuple[Array, Array, Array, Array]) -> None:
+    for hint, slip in LINES.items():
+        expect(not math.isclose(got, slip(*case), rel_tol=1e-9), hint)
+    x, y, a, b = case
+    means = math.isclose(-got, abs(float(x @ a - y @ b)), rel_tol=1e-9)
+    expect(not means, "This is the difference of the means, and a distance is not negative.")
+    plain = math.isclose(-got, abs(float(x.mean() - y.mean())), rel_tol=1e-9)
+    expect(
+        not plain, "This is a difference of means without weights, and a distance is not negative."
+    )
+    expect(got >= 0, "A distance is not negative.")
+    for factor in (0.5, 2.0):
+        expect(not math.isclose(got, factor * right), "There is no factor before the area.")
+    expect(
+        not math.isclose(got, right, rel_tol=0.03),
+        "Close: an integral on a grid. The area is an exact sum of rectangles.",
+    )
+    raise WrongAnswer(
+        "Wanted is the area between the two distribution functions, for unequal sizes, "
+        "single and repeated points as well."
+    )
 
 
 # --- the monotone plan ----------------------------------------------------------------------------
@@ -162,6 +225,9 @@ def _staying(a: Array, b: Array) -> Array:
         (lambda a, b: _monotone(a, np.full(len(b), 1 / len(b))), "column"),
         (lambda a, b: 2 * np.outer(a, b) - _monotone(a, b), "negative"),
         (lambda a, b: (_monotone(a, b) > 0) * 1.0, "masses"),
+        (lambda a, b: np.minimum(a.cumsum()[:, None], b.cumsum()), "cumulative"),
+        (lambda a, b: _monotone(a, b) / a[:, None], "Each row sums to 1"),
+        (lambda a, b: _monotone(a, b) / b, "Each column sums to 1"),
         (lambda a, b: 0.0, "wanted is shape"),
     ],
 )
@@ -189,9 +255,15 @@ def _distances_monotone(monotone_plan: Callable[..., Any]) -> None:
 
 
 def _is_a_plan(plan: Array, a: Array, b: Array) -> None:
+    cumulative = np.allclose(plan, np.minimum(a.cumsum()[:, None], b.cumsum()), atol=1e-9)
+    expect(not cumulative, "This table is cumulative: take differences along both of its axes.")
     positive = np.unique(plan[plan != 0]).tolist()
     expect(positive != [1.0], "The entries are masses, not marks of what goes where.")
     expect((plan >= -1e-12).all(), "An entry is negative: mass cannot be owed.")
+    shared = np.allclose(plan * a[:, None], _monotone(a, b), atol=1e-9)
+    expect(not shared, "Each row sums to 1: these are shares of heap i. Multiply row i by a[i].")
+    shared = np.allclose(plan * b, _monotone(a, b), atol=1e-9)
+    expect(not shared, "Each column sums to 1: these are shares. Multiply column j by b[j].")
     total = plan.sum()
     near = np.allclose(plan / max(total, 1e-300), _monotone(a, b), atol=1e-9)
     expect(
@@ -208,6 +280,11 @@ def _is_a_plan(plan: Array, a: Array, b: Array) -> None:
 def _broken(s: float, theta: float) -> tuple[float, float, float]:
     apart = (1 - s) * (theta != 0)
     return apart, apart * math.log(2), apart * abs(theta)
+
+
+def _same(x: float, y: float) -> bool:
+    """As far as float32 can tell, which is what a tensor holds."""
+    return math.isclose(x, y, rel_tol=1e-6, abs_tol=1e-6)
 
 
 @exercise(
@@ -228,12 +305,16 @@ def _broken(s: float, theta: float) -> tuple[float, float, float]:
         (lambda s, theta: tuple(_broken(s, theta)[i] for i in (1, 0, 2)), "order"),
         (lambda s, theta: 1 - s, "a tuple"),
         (lambda s, theta: (1 - s, math.sqrt(1 - s), (1 - s) * abs(theta)), "JS"),
+        (lambda s, theta: (1 - s, (1 - s) * math.log(4), (1 - s) * abs(theta)), "not their sum"),
+        (lambda s, theta: (1 - s, (1 - s) * math.log(2), s * abs(theta)), "stays does not move"),
     ],
 )
 def _distances_broken(broken_line: Callable[..., Any]) -> None:
     for s, theta in ((0.25, 0.3), (0.25, -2.0), (0.0, 0.5), (1.0, 0.5), (0.4, 0.0)):
         answer = broken_line(s, theta)
-        listed = isinstance(answer, tuple | list | np.ndarray) and len(answer) == 3
+        if hasattr(answer, "detach"):
+            answer = numbers(answer)
+        listed = isinstance(answer, tuple | list | np.ndarray) and np.shape(answer)[:1] == (3,)
         expect(listed, "Return a tuple of three numbers: `return tv, js, w1`.")
         tv, js, w1 = (float(numbers(value, ())) for value in answer)
         at = f"s = {s:g}, theta = {theta:g}"
@@ -241,7 +322,7 @@ def _distances_broken(broken_line: Callable[..., Any]) -> None:
             expect(tv == js == w1 == 0, "At theta = 0 the generator is perfect, whatever s.")
             continue
         right = _broken(s, theta)
-        order = not np.isclose(tv, right[0]) and np.allclose((js, tv), right[:2])
+        order = not _same(tv, right[0]) and _same(js, right[0]) and _same(tv, right[1])
         expect(not order, "The order: TV first, then JS, then W1.")
         _total_variation(tv, s, at)
         _jensen_shannon(js, s, at)
@@ -250,22 +331,24 @@ def _distances_broken(broken_line: Callable[..., Any]) -> None:
 
 def _total_variation(tv: float, s: float, at: str) -> None:
     if s == 0.25:
-        expect(not math.isclose(tv, 1), "TV is 1 only if nothing is in place: here a share s is.")
-        expect(not math.isclose(tv, s), "What is in place has the mass s; what is not has 1 - s.")
-        expect(not math.isclose(tv, 2 * (1 - s)), "TV is half of the integral of |p - q|.")
-    expect(math.isclose(tv, 1 - s, abs_tol=1e-9), f"TV is the mass that is not in place ({at}).")
+        expect(not _same(tv, 1), "TV is 1 only if nothing is in place: here a share s is.")
+        expect(not _same(tv, s), "What is in place has the mass s; what is not has 1 - s.")
+        expect(not _same(tv, 2 * (1 - s)), "TV is half of the integral of |p - q|.")
+    expect(_same(tv, 1 - s), f"TV is the mass that is not in place ({at}).")
 
 
 def _jensen_shannon(js: float, s: float, at: str) -> None:
     if s == 0.25:
-        expect(not math.isclose(js, 1 - s), "Logarithms are natural in this book.")
+        expect(not _same(js, 1 - s), "Logarithms are natural in this book.")
         expect(
-            not math.isclose(js, (1 - s) * math.log(2) / 2),
+            not _same(js, (1 - s) * math.log(2) / 2),
             "JS is the mean of two divergences, and both data and generator have mass 1 - s that "
             "the other lacks.",
         )
-        expect(not math.isclose(js, math.log(2)), "JS is log 2 only if nothing is in place.")
-    right = math.isclose(js, (1 - s) * math.log(2), abs_tol=1e-9)
+        doubled = _same(js, (1 - s) * math.log(4))
+        expect(not doubled, "JS is the mean of two divergences, not their sum.")
+        expect(not _same(js, math.log(2)), "JS is log 2 only if nothing is in place.")
+    right = _same(js, (1 - s) * math.log(2))
     expect(
         right, f"JS: the integrand is 0 where p = q, and log 2 / 2 times p + q elsewhere ({at})."
     )
@@ -274,10 +357,12 @@ def _jensen_shannon(js: float, s: float, at: str) -> None:
 def _wasserstein(w1: float, s: float, theta: float, at: str) -> None:
     expect(w1 >= 0, "W1 is not negative, also for theta < 0.")
     if 0 < s < 1:
-        expect(not math.isclose(w1, abs(theta)), "Only the share 1 - s has to move.")
-        squared = math.isclose(w1, (1 - s) * theta**2)
+        expect(not _same(w1, abs(theta)), "Only the share 1 - s has to move.")
+        stays = _same(w1, s * abs(theta))
+        expect(not stays, "The part that stays does not move: its share is s, the rest's 1 - s.")
+        squared = _same(w1, (1 - s) * theta**2)
         expect(not squared, "The cost of a move is its length, not its square.")
-    right = math.isclose(w1, (1 - s) * abs(theta), abs_tol=1e-9)
+    right = _same(w1, (1 - s) * abs(theta))
     expect(right, f"W1: how much mass has to move, and how far ({at})?")
 
 
@@ -317,6 +402,18 @@ LOSSES: dict[str, Callable[[int, float], float]] = {
         )
     ),
     "This is the total variation distance, which does not ask how far.": lambda k, radius: 1 / k,
+    "A factor 2 is missing: the chord over the angle t is 2 R sin(t / 2).": (
+        lambda k, radius: _lost(k, radius) / 2
+    ),
+    "This is twice the price: the excess arrives at the lost mode, and no mass moves twice.": (
+        lambda k, radius: 2 * _lost(k, radius)
+    ),
+    "Each of the others has 1 / (k - 1) - 1 / k in excess, not 1 / (k - 1) ** 2.": (
+        lambda k, radius: float(_chords(k, radius).sum() / (k - 1) ** 2)
+    ),
+    "That is the limit for many modes; wanted is the exact price, for every k.": (
+        lambda k, radius: 4 * radius / (math.pi * k)
+    ),
 }
 """What to say where the price is that of a known slip."""
 
