@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_course.check import exercise, expect, numbers
+from gan_course.check import WrongAnswer, exercise, expect, numbers
 
 Array = NDArray[np.float64]
 
@@ -45,6 +45,15 @@ STEPS: dict[str, Callable[[Array, Array, float, float], Array]] = {
     "Clip from below, too: weights under -c go to -c.": (
         lambda w, g, rate, c: np.minimum(w + rate * g, c)
     ),
+    "Clip from above, too: weights over c go to c.": (
+        lambda w, g, rate, c: np.maximum(w + rate * g, -c)
+    ),
+    "This descends, and the weights are not clipped: the critic ascends.": (
+        lambda w, g, rate, c: w - rate * g
+    ),
+    "Weights inside [-c, c] stay as they are: only what lies outside is moved.": (
+        lambda w, g, rate, c: c * np.sign(w + rate * g)
+    ),
     "Do not scale the whole array: clip each entry alone.": _short,
     "The rate is missing.": lambda w, g, rate, c: np.clip(w + g, -c, c),
     "There is no step in it: clip the weights after the step.": (
@@ -65,10 +74,15 @@ STEPS: dict[str, Callable[[Array, Array, float, float], Array]] = {
 )
 def _wgan_clip(critic_step: Callable[..., Any]) -> None:
     w = np.array([[0.05, -0.3, 0.6, -0.65], [0.0, 0.5, -0.02, 0.35]])
-    gradient = np.array([[3.0, -1.0, 0.5, 0.2], [-9.0, 2.0, -1.5, 9.0]])
+    gradient = np.array([[3.0, -0.1, 0.5, 0.2], [-9.0, 2.0, -0.15, 9.0]])
     got = numbers(critic_step(w.copy(), gradient.copy(), 0.1, 0.4), w.shape)
     for hint, slip in STEPS.items():
         expect(not np.allclose(got, slip(w, gradient, 0.1, 0.4)), hint)
+    two_valued = np.where(w + 0.1 * gradient > 0, 0.4, -0.4)
+    expect(
+        not np.allclose(got, two_valued),
+        "Weights inside [-c, c] stay as they are: only what lies outside is moved.",
+    )
     expect(
         np.allclose(got, _clipped(w, gradient, 0.1, 0.4)),
         "Add rate times the gradient to the weights, and clip the result.",
@@ -106,6 +120,12 @@ SLOPES: dict[str, Callable[[tuple[int, ...], float], float]] = {
     ),
     "The widths count, too: a unit sums over all units before it.": (
         lambda sizes, c: c ** (len(sizes) - 1)
+    ),
+    "A hidden width is missing: all of them count.": (
+        lambda sizes, c: math.sqrt(sizes[0]) * math.prod(sizes[1:-2]) * c ** (len(sizes) - 1)
+    ),
+    "Each matrix brings one factor c: their number is the exponent.": (
+        lambda sizes, c: math.sqrt(sizes[0]) * math.prod(sizes[1:-1]) * c**2
     ),
 }
 """What to say where the slope is that of a known slip."""
@@ -158,8 +178,19 @@ GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
     "Multiply point by point first and average then: a mean of products, not of factors.": (
         lambda pull, jacobian: -pull.mean(0) @ jacobian.mean(0)
     ),
+    "Multiply point by point first and average then; and check the sign.": (
+        lambda pull, jacobian: pull.mean(0) @ jacobian.mean(0)
+    ),
+    "Leave the critic's gradients as long as they are: where nothing moves they may be short.": (
+        lambda pull, jacobian: _gradient(
+            pull / np.linalg.norm(pull, axis=1, keepdims=True), jacobian
+        )
+    ),
     "Coordinates are summed in the chain rule, only points are averaged.": (
         lambda pull, jacobian: _gradient(pull, jacobian) / pull.shape[1]
+    ),
+    "Coordinates are summed, only points are averaged; and check the sign.": (
+        lambda pull, jacobian: -_gradient(pull, jacobian) / pull.shape[1]
     ),
     "The critic's gradients are missing.": (lambda pull, jacobian: -jacobian.sum(1).mean(0)),
 }
@@ -171,15 +202,16 @@ GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
     praise="To descend it, the generator moves each point up the critic's slope.",
     wrong=[
         *((slip, hint) for hint, slip in GRADIENTS.items()),
-        (lambda pull, jacobian: -np.einsum("nd,ndk->nk", pull, jacobian), "has shape (4, 3)"),
+        (lambda pull, jacobian: -np.einsum("nd,ndk->nk", pull, jacobian), "has shape (5, 4)"),
         (lambda pull, jacobian: 2 * _gradient(pull, jacobian), "transposed Jacobian"),
     ],
 )
 def _wgan_direction(distance_gradient: Callable[..., Any]) -> None:
     rng = np.random.default_rng(1)
-    pull, jacobian = rng.normal(size=(4, 2)), rng.normal(size=(4, 2, 3))
+    pull, jacobian = rng.normal(size=(5, 3)), rng.normal(size=(5, 3, 4))
     pull /= np.linalg.norm(pull, axis=1, keepdims=True)
-    got = numbers(distance_gradient(pull.copy(), jacobian.copy()), (3,))
+    pull[0] *= 0.4  # a point that need not move
+    got = numbers(distance_gradient(pull.copy(), jacobian.copy()), (4,))
     for hint, slip in GRADIENTS.items():
         expect(not np.allclose(got, slip(pull, jacobian)), hint)
     expect(
@@ -201,7 +233,11 @@ def _bracket(best: float, k: float, K: float) -> tuple[float, float]:
     wrong=[
         (lambda best, k, K: (_bracket(best, k, K)[1], best / K), "smallest distance first"),
         (lambda best, k, K: (k * best, K * best), "divide"),
-        (lambda best, k, K: (best / K, best / k), "ZeroDivisionError"),
+        (lambda best, k, K: (best / K, best / k), "k may be 0"),
+        (lambda best, k, K: (best / K, best / k if k else 0.0), "np.inf"),
+        (lambda best, k, K: (best / K, best / k if k else None), "np.inf"),
+        (lambda best, k, K: (best / K, best / k if k else math.nan), "np.inf"),
+        (lambda best, k, K: (best / K, best / k if k else -math.inf), "np.inf"),
         (lambda best, k, K: (best / K, best / max(k, 1e-9)), "no largest one"),
         (lambda best, k, K: (0.0, _bracket(best, k, K)[1]), "K bounds it from below"),
         (lambda best, k, K: (best / K, math.inf), "k bounds it from above"),
@@ -212,11 +248,19 @@ def _bracket(best: float, k: float, K: float) -> tuple[float, float]:
 )
 def _wgan_bracket(bracket: Callable[..., Any]) -> None:
     for best, k, K in ((6.0, 0.5, 4.0), (1.2, 3.0, 3.0), (0.7, 0.0, 2.0)):
-        result = bracket(best, k, K)
-        pair = isinstance(result, tuple | list | np.ndarray) and len(result) == 2
+        try:
+            result = bracket(best, k, K)
+        except ZeroDivisionError:
+            raise WrongAnswer("k may be 0: then there is no largest one, np.inf.") from None
+        pair = not isinstance(result, str) and hasattr(result, "__len__") and len(result) == 2
         expect(pair, "Return a pair: `return low, high`.")
-        low, high = (float(numbers(value, ())) for value in result)
         right = _bracket(best, k, K)
+        low = float(numbers(result[0], ()))
+        if k == 0:
+            expect(low != math.inf, "The smallest distance first, then the largest.")
+            told = "For k = 0 there is no largest one: return np.inf."
+            expect(result[1] is not None and float(result[1]) == math.inf, told)
+        high = float(numbers(result[1], ()))
         expect(low <= high + 1e-9, "The smallest distance first, then the largest.")
         expect(
             not (_close(low, k * best) and _close(high, K * best)) or _close(low, right[0]),
@@ -224,8 +268,6 @@ def _wgan_bracket(bracket: Callable[..., Any]) -> None:
         )
         expect(low > 0, "K bounds it from below: best is at most K times the distance.")
         expect(_close(low, right[0]), "The smallest one is wrong: best is at most K times it.")
-        if k == 0:
-            expect(high == math.inf, "For k = 0 there is no largest one: return np.inf.")
         expect(high < math.inf or k == 0, "k bounds it from above: best is at least k times it.")
         expect(
             high == right[1] or _close(high, right[1]),
@@ -243,8 +285,9 @@ def _wgan_bracket(bracket: Callable[..., Any]) -> None:
         (0.01, "default"),
         (0.03, "too little"),
         (0.0557, "largest slope"),
-        (0.09, "too little"),
-        (0.12, "too much"),
+        (0.096, "too little"),
+        (0.107, "too much"),
+        (0.1 / 0.9, "grows like"),
         (0.3, "too much"),
         (-0.1, "positive"),
         ("small", "not numbers"),
@@ -258,8 +301,12 @@ def _wgan_dial(answer: Any) -> None:
         not 0.054 < c < 0.057,
         "Here the largest slope is 1, but no clipped network is steep everywhere.",
     )
-    expect(c > 0.095, "Here the critic still earns too little: look where the curve crosses 1.")
-    expect(c < 0.113, "Here the critic earns too much: look where the curve crosses 1.")
+    expect(
+        not 0.1105 < c < 0.1115,
+        "Here the critic earns too much: the ratio grows like the third power of c, not like c.",
+    )
+    expect(c > 0.097, "Here the critic still earns too little: look where the curve crosses 1.")
+    expect(c < 0.106, "Here the critic earns too much: look where the curve crosses 1.")
 
 
 def _close(got: float, right: float) -> bool:
