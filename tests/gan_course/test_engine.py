@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -357,9 +358,14 @@ def test_real_interrupt_leaves_every_seed_at_the_same_step(
     """Ctrl-C in the middle of two threads' work: both finish the stretch, and the run goes on."""
     path, options = tmp_path / "run.pt", {"seeds": range(16), "record_every": 10_000}
     timer = threading.Timer(1.5, _thread.interrupt_main)
-    timer.start()
-    part = _train(steps=100_000, checkpoint=path, **options)
-    timer.join()
+    # A shell's background jobs are started deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer.start()
+        part = _train(steps=100_000, checkpoint=path, **options)
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     said = capsys.readouterr().out
     step = int(said.split("interrupted at step ")[1].split()[0])
     assert 0 < step < 100_000
