@@ -145,7 +145,7 @@ def _duality_dual_value(dual_value: Callable[..., Any]) -> None:
         not any(isinstance(answer, bool | np.bool_) for answer in answers),
         "Wanted is what the lists earn, or -np.inf, not True or False.",
     )
-    got = [float(numbers(answer, ())) for answer in answers]
+    got = [float(numbers(answer, (), nan=True)) for answer in answers]
     broken = [not _feasible(u, v, _COST) for u, v in LISTS]
     lost = [value for value, breaks in zip(got, broken, strict=True) if breaks]
     expect(any(lost), "Where lists do not fit, return -np.inf, not 0.")
@@ -173,7 +173,9 @@ def _duality_dual_value(dual_value: Callable[..., Any]) -> None:
     for hint, *case in _further():
         u, v, p, q, cost = case
         right = _earned(u, v, p, q) if _feasible(u, v, cost) else -math.inf
-        expect(_close(float(numbers(dual_value(*(a.copy() for a in case)), ())), right), hint)
+        expect(
+            _close(float(numbers(dual_value(*(a.copy() for a in case)), (), nan=True)), right), hint
+        )
 
 
 def _further() -> Iterator[tuple[Any, ...]]:
@@ -441,7 +443,7 @@ _BEST = 1.75
 )
 def _duality_prices(prices: Any) -> None:
     expect(prices is not None, "`prices` is None: put the six prices into an array.")
-    f = numbers(prices, (6,))
+    f = numbers(prices, (6,), nan=True)
     expect(bool(np.isfinite(f).all()), "Every price is a finite number.")
     steep = _excess_slope(f)
     bill = float(_EXCESS @ f)

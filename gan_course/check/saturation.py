@@ -47,7 +47,7 @@ def _saturation_slopes(slopes: Callable[..., Any]) -> None:
     expect(not np.allclose(minimax, -np.logaddexp(0, a)), "These are the losses themselves.")
     expect(np.allclose(minimax, right[0]), "Differentiate log(1 - sigmoid(a)) = -softplus(a).")
     expect(np.allclose(other, right[1]), "Differentiate -log sigmoid(a) = softplus(-a).")
-    far = [numbers(value) for value in slopes(np.array([-1000.0, 1000.0]))]
+    far = [numbers(value, nan=True) for value in slopes(np.array([-1000.0, 1000.0]))]
     expect(
         np.allclose(far, [[0, -1], [-1, 0]]),
         "Beyond logits of about 700 your exponentials overflow: write the slope with a sigmoid.",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_course.check import WrongAnswer, exercise, expect, numbers
+from gan_course.check import exercise, expect, numbers
 
 Array = NDArray[np.float64]
 
@@ -251,7 +251,8 @@ def _wgan_bracket(bracket: Callable[..., Any]) -> None:
         try:
             result = bracket(best, k, K)
         except ZeroDivisionError:
-            raise WrongAnswer("k may be 0: then there is no largest one, np.inf.") from None
+            expect(k > 0, "k may be 0: then there is no largest one, np.inf.")
+            raise
         pair = not isinstance(result, str) and hasattr(result, "__len__") and len(result) == 2
         expect(pair, "Return a pair: `return low, high`.")
         right = _bracket(best, k, K)
