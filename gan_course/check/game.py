@@ -41,7 +41,7 @@ def _value(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 def _game_value(value: Callable[..., Any]) -> None:
     generator = torch.Generator().manual_seed(1)
     real, fake = 1.5 * torch.randn(2, 64, generator=generator, dtype=torch.float64)
-    got, right = float(numbers(value(real, fake), ())), float(_value(real, fake))
+    got, right = float(numbers(value(real, fake), (), nan=True)), float(_value(real, fake))
     first, second = float(-softplus(-real).mean()), float(-softplus(fake).mean())
     expect(not math.isnan(got), "A NaN: `real` and `fake` are logits, so D = sigmoid(logit).")
     expect(not _close(got, first - second), "Check the sign of the second term: both are added.")
