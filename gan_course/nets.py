@@ -29,6 +29,7 @@ __all__ = [
     "MLP",
     "Activation",
     "Each",
+    "Monomial",
     "Recipe",
     "Shift",
     "convolutional_critic",
@@ -36,6 +37,7 @@ __all__ = [
     "each",
     "input_gradient",
     "mlp",
+    "monomial",
     "select",
     "shift",
 ]
@@ -137,6 +139,12 @@ class _Narrow(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
+        ctx.save_for_forward(*inputs[:2])
+
+    @staticmethod
+    def jvp(ctx: Any, to_x: Tensor, to_weight: Tensor, to_bias: Tensor) -> Tensor:
+        x, weight = ctx.saved_tensors
+        return torch.bmm(to_x, weight) + torch.baddbmm(to_bias, x, to_weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -176,6 +184,7 @@ class MLP(nn.Module):
     def __init__(self, recipe: mlp, streams: Streams) -> None:
         super().__init__()
         self.activation, self.spectral = ACTIVATIONS[recipe.activation], recipe.spectral
+        self.input_scale = recipe.input_scale
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in pairwise(recipe.sizes):
@@ -208,13 +217,18 @@ class MLP(nn.Module):
     def _features(self, x: Tensor, hidden: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         if x.ndim == 2:
             x = x.expand(len(self.weights[0]), -1, -1)
+        x = self._scaled(x)
         for weight, bias in hidden:
             x = self.activation.value(torch.baddbmm(bias, x, weight))
         return x
 
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.input_scale == 1 else self.input_scale * x
+
     def perturbed(self, x: Tensor, rate: float, streams: Streams) -> tuple[Tensor, Tensor]:
         """Output and features with dropout at ``rate`` after each hidden layer."""
         *hidden, (weight, bias) = self.layers()
+        x = self._scaled(x)
         for w, b in hidden:
             x = self.activation.value(torch.baddbmm(b, x, w))
             keep = streams.uniform(x.shape[1], x.shape[2]) >= rate
@@ -233,7 +247,7 @@ class MLP(nn.Module):
             outputs = layers[-1][0].shape[2]
             raise ValueError(f"the network has {outputs} outputs; allowed for a gradient is one")
         piecewise = self.activation.slope is None
-        slopes = []
+        x, slopes = self._scaled(x), []
         with torch.set_grad_enabled(torch.is_grad_enabled() and not piecewise):
             for weight, bias in layers[:-1]:
                 u = torch.baddbmm(bias, x, weight)
@@ -242,7 +256,7 @@ class MLP(nn.Module):
         gradient = layers[-1][0].transpose(1, 2)
         for (weight, _), slope in zip(layers[-2::-1], slopes[::-1], strict=True):
             gradient = torch.bmm(slope * gradient, weight.transpose(1, 2))
-        return gradient.expand(x.shape[0], x.shape[1], -1)
+        return self._scaled(gradient).expand(x.shape[0], x.shape[1], -1)
 
     @torch.no_grad()
     def power_iteration(self, steps: int = 1) -> None:
@@ -285,11 +299,13 @@ class mlp:  # noqa: N801 - a recipe reads as a function
     spectral
         Divide each weight by its largest singular value, estimated by one power iteration an
         update (Miyato et al., 2018).
+    input_scale
+        A fixed factor on the input, such as 1/4 for data of radius 2 (Nagarajan and Kolter, 2017).
 
     Raises
     ------
     ValueError
-        If fewer than two sizes are given, a size is not positive or a name is unknown.
+        If fewer than two sizes are given, a size or a factor is not positive or a name is unknown.
     """
 
     sizes: tuple[int, ...]
@@ -297,6 +313,7 @@ class mlp:  # noqa: N801 - a recipe reads as a function
     init: str = "uniform"
     gain: float = 1.0
     spectral: bool = False
+    input_scale: float = 1.0
 
     def __init__(
         self,
@@ -305,6 +322,7 @@ class mlp:  # noqa: N801 - a recipe reads as a function
         init: str = "uniform",
         gain: float = 1.0,
         spectral: bool = False,
+        input_scale: float = 1.0,
     ) -> None:
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes is {sizes}; allowed are at least two positive integers")
@@ -314,7 +332,9 @@ class mlp:  # noqa: N801 - a recipe reads as a function
             raise ValueError(f"init is {init!r}; allowed are {', '.join(INITS)}")
         if not gain > 0:
             raise ValueError(f"gain is {gain}; allowed are positive numbers")
-        values = (sizes, activation, init, gain, spectral)
+        if not input_scale > 0:
+            raise ValueError(f"input_scale is {input_scale}; allowed are positive numbers")
+        values = (sizes, activation, init, gain, spectral, input_scale)
         for name, value in zip(self.__dataclass_fields__, values, strict=True):
             object.__setattr__(self, name, value)
 
@@ -484,6 +504,42 @@ class shift:  # noqa: N801 - a recipe reads as a function
         return Shift(mu.to(streams.device))
 
 
+class Monomial(nn.Module):
+    """``x -> w x^degree`` in each coordinate, one number ``w`` a seed, shape ``(seeds, 1, 1)``."""
+
+    def __init__(self, degree: int, w: Tensor) -> None:
+        super().__init__()
+        self.degree, self.w = degree, nn.Parameter(w)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(seeds, batch, dim)`` to the same shape."""
+        return self.w * x**self.degree
+
+    def input_gradient(self, x: Tensor) -> Tensor:
+        """Slope at ``x``, ``(seeds, batch, 1)``, for points on the line."""
+        return self.w * self.degree * x ** (self.degree - 1)
+
+
+@dataclass(frozen=True)
+class monomial:  # noqa: N801 - a recipe reads as a function
+    """Recipe of a :class:`Monomial` with the same ``start`` for every seed.
+
+    ``monomial(1, phi)`` and ``monomial(2, w)`` are the critics of the Dirac-GAN and of the uniform
+    system, ``monomial(1, a)`` is the generator ``z -> a z``.
+    """
+
+    degree: int
+    start: float
+
+    def __post_init__(self) -> None:
+        if self.degree < 1:
+            raise ValueError(f"degree is {self.degree}; allowed are integers of at least 1")
+
+    def __call__(self, streams: Streams) -> Monomial:
+        w = torch.full((len(streams), 1, 1), float(self.start))
+        return Monomial(self.degree, w.to(streams.device))
+
+
 def input_gradient(net: nn.Module, x: Tensor) -> Tensor:
     """Gradient of the network's output with respect to its input, ``(seeds, batch, in)``.
 
@@ -492,9 +548,11 @@ def input_gradient(net: nn.Module, x: Tensor) -> Tensor:
     """
     if hasattr(net, "input_gradient"):
         return cast(Callable[[Tensor], Tensor], net.input_gradient)(x)
-    x = x.detach().requires_grad_(True)
     with torch.enable_grad():
-        return torch.autograd.grad(net(x).sum(), x, create_graph=True)[0]
+        if any(True for _ in net.buffers()):  # a state that changes in place, as torch.func forbids
+            x = x.detach().requires_grad_(True)
+            return torch.autograd.grad(net(x).sum(), x, create_graph=True)[0]
+        return torch.func.grad(lambda points: net(points).sum())(x)
 
 
 def select(net: nn.Module, index: slice | Sequence[int]) -> nn.Module:

@@ -101,7 +101,7 @@ class SpectralNorm(Regularizer):
         if isinstance(critic, mlp):
             return mlp(
                 *critic.sizes, activation=critic.activation, init=critic.init, gain=critic.gain,
-                spectral=True,
+                spectral=True, input_scale=critic.input_scale,
             )  # fmt: skip
         if isinstance(critic, each):
             return replace(critic, build=_Normalized(critic.build))

@@ -115,6 +115,8 @@ def judge(label: str, answer: Any) -> tuple[bool, str]:
     except WrongAnswer as hint:
         return False, f"not yet. {hint}"
     except (Exception, SystemExit) as error:
+        if "object is not callable" in str(error) and not callable(answer):
+            return False, "not yet. Give the function itself: its name, without parentheses."
         told = " ".join(str(error).split())
         return False, f"not yet. Your answer stopped with {type(error).__name__}: {told}"
     return True, f"correct. {found.praise}"
@@ -139,7 +141,11 @@ def numbers(
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if np.iscomplexobj(array):
+            expect(not array.imag.any(), "Your answer is complex: real numbers are wanted.")
+            array = array.real
+        array = array.astype(np.float64)
     except (TypeError, ValueError):
         raise WrongAnswer(f"Your answer is a {type(value).__name__}, not numbers.") from None
     if shape is not None and array.shape != shape:

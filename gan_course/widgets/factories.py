@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_course.runtime import is_static
-from gan_course.widgets import masses
+from gan_course.widgets import masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
 from gan_course.widgets.pictures import Picture, draw_figure, encode
 from gan_course.widgets.still import Still
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-    from gan_course.widgets.live import Dial, Frames, MovingMass, TwoGaussians
+    from gan_course.widgets.live import Dial, Frames, MovingMass, PhasePortrait, TwoGaussians
 
 RUN_ME = "Run this page (rocket button) to move the dial."
 
@@ -188,6 +188,64 @@ def moving_mass(
     )
     picture = encode(masses.still_figure(**state))
     return Still("moving_mass", state, picture, alt, readable={"readout": readout})
+
+
+def phase_portrait(
+    system: str = "dirac",
+    loss: str = "minimax",
+    regularizer: str = "none",
+    strength: float = 0.0,
+    mode: str = "flow",
+    step: float = 0.2,
+    start: Sequence[float] | None = None,
+    task: str | None = None,
+) -> PhasePortrait | Still:
+    r"""A game of two parameters: its field, a start to drag, eigenvalues at the equilibrium.
+
+    The systems are those of `gan_course.dynamics`, the critic's parameter horizontal. The state is
+    in the arguments' names, `touched` says whether a hand has changed it, and `readout` has the
+    eigenvalues: see `gan_course.widgets.portraits.evaluate`.
+
+    Parameters
+    ----------
+    system
+        "dirac" or "uniform".
+    loss
+        "minimax", "non-saturating" or "Wasserstein".
+    regularizer
+        "none", "R1", "consensus", "gradient norm" or, for the Dirac-GAN only, "instance noise".
+    strength
+        Of the regularizer, from 0 to 3: :math:`\gamma` of R1 and consensus, :math:`\eta` of the
+        gradient norm, the standard deviation of instance noise. It waits while there is none.
+    mode
+        "flow", or the map of "simultaneous" or "alternating" steps, the critic's first.
+    step
+        Size of the map's steps, from 0.05 to 5.
+    start
+        Where the trajectory begins, the critic's parameter first.
+    task
+        None, or what the explorable asks for and marks: "critical strength", the smallest of R1 at
+        which the flow's eigenvalues are no longer complex, or "unstable step", a step size at which
+        simultaneous steps are unstable although the flow is stable.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not among these.
+    """
+    state = portraits.checked(
+        system=system, loss=loss, regularizer=regularizer, strength=strength, mode=mode, step=step,
+        start=start, task=task,
+    )  # fmt: skip
+    if not is_static():
+        from gan_course.widgets.live import PhasePortrait
+
+        return PhasePortrait(**state)
+    drawn = {key: value for key, value in state.items() if key not in ("task", "touched")}
+    readout = portraits.evaluate(**{k: v for k, v in drawn.items() if k != "start"})
+    picture = encode(portraits.still_figure(**drawn))
+    alt = portraits.describe(drawn, readout)
+    return Still("phase_portrait", state, picture, alt, readable={"readout": readout})
 
 
 def dial(

@@ -13,7 +13,7 @@ import traitlets
 from IPython.display import HTML, clear_output, display
 from ipywidgets import FloatSlider, Output, VBox
 
-from gan_course.widgets import masses
+from gan_course.widgets import masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate
 from gan_course.widgets.pictures import DISPLAY_DPI, draw_figure, png
 
@@ -75,6 +75,45 @@ class MovingMass(anywidget.AnyWidget):
         return masses.evaluate(self.p, self.q)
 
     @traitlets.observe("p", "q")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class PhasePortrait(anywidget.AnyWidget):
+    """A flow or a map of two parameters; see `gan_course.widgets.phase_portrait`."""
+
+    _esm = HERE / "phase_portrait.js"
+    _css = HERE / "widgets.css"
+    system = traitlets.Enum(portraits.SYSTEMS, "dirac").tag(sync=True)
+    loss = traitlets.Enum(portraits.LOSS_NAMES, "minimax").tag(sync=True)
+    regularizer = traitlets.Enum(portraits.REGULARIZERS, "none").tag(sync=True)
+    strength = traitlets.CFloat(
+        0.0, min=portraits.LIMITS["strength"][0], max=portraits.LIMITS["strength"][1]
+    ).tag(sync=True)
+    mode = traitlets.Enum(portraits.MODES, "flow").tag(sync=True)
+    step = traitlets.CFloat(
+        0.2, min=portraits.LIMITS["step"][0], max=portraits.LIMITS["step"][1]
+    ).tag(sync=True)
+    start = traitlets.List(traitlets.CFloat(), list(portraits.STARTS["dirac"])).tag(sync=True)
+    task = traitlets.Enum(portraits.TASKS, None, allow_none=True).tag(sync=True)
+    touched = traitlets.Bool(False).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.validate("regularizer")
+    def _fits(self, proposal: Any) -> str:
+        return portraits.fitting(self.system, proposal["value"])
+
+    @traitlets.validate("start")
+    def _inside(self, proposal: Any) -> list[float]:
+        return portraits.point(self.system, proposal["value"])
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, Any]:
+        return portraits.evaluate(
+            self.system, self.loss, self.regularizer, self.strength, self.mode, self.step
+        )
+
+    @traitlets.observe("loss", "regularizer", "strength", "mode", "step")
     def _state_changed(self, change: Any) -> None:
         self.set_trait("readout", self._readout_now())
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.functional import softplus
 
 from gan_course import nets
 from gan_course.random import Streams
+from gan_course.regularizers import SpectralNorm
 
 PLAIN: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -129,6 +131,60 @@ def test_input_gradient_of_any_module(graph: bool) -> None:
     assert not x.requires_grad
 
 
+def test_a_scaled_input_is_a_scaled_first_matrix() -> None:
+    """In outputs, slopes and dropout; and a normalized critic keeps its scale."""
+    recipe = nets.mlp(2, 5, 4, 1, activation="tanh", input_scale=0.25)
+    net, plain = recipe(Streams([6, 7])), nets.mlp(2, 5, 4, 1, activation="tanh")(Streams([6, 7]))
+    plain.weights[0].data *= 0.25
+    x = torch.randn(2, 3, 2)
+    assert torch.allclose(net(x), plain(x))
+    assert torch.allclose(net.input_gradient(x), plain.input_gradient(x))
+    for ours, theirs in zip(
+        *(one.perturbed(x, 0.3, Streams([6, 7], role=5)) for one in (net, plain)), strict=True
+    ):
+        assert torch.allclose(ours, theirs)
+    assert SpectralNorm().network(recipe) == nets.mlp(
+        2, 5, 4, 1, activation="tanh", spectral=True, input_scale=0.25
+    )
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 9])
+@pytest.mark.parametrize("moved", ["x", "weight", "bias", "all"])
+def test_forward_mode_of_the_last_layer(moved: str, outputs: int) -> None:
+    """Against the product rule in finite differences; exact up to the term of second order."""
+    values = (torch.randn(2, 5, 4), torch.randn(2, 4, outputs), torch.randn(2, 1, outputs))
+    names = ("x", "weight", "bias")
+    tangents = tuple(
+        torch.randn_like(v) if moved in (name, "all") else torch.zeros_like(v)
+        for name, v in zip(names, values, strict=True)
+    )
+    output, slope = jvp(nets._last, values, tangents)
+    assert torch.allclose(output, values[0] @ values[1] + values[2])
+    ahead, behind = (
+        nets._last(*(v + h * t for v, t in zip(values, tangents, strict=True)))
+        for h in (1e-4, -1e-4)
+    )
+    assert torch.allclose(slope, (ahead - behind) / 2e-4, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu"])
+def test_forward_mode_of_an_mlp(activation: str) -> None:
+    """Outputs and slopes in the input, alone and under ``vmap``, and forward over reverse."""
+    net, x, move = (
+        nets.mlp(2, 5, 1, activation=activation)(Streams([3, 8])),
+        torch.randn(2, 7, 2),
+        torch.randn(2, 7, 2),
+    )
+    for function in (net, net.input_gradient, grad(lambda points: net(points).square().sum())):
+        (slope,) = jvp(function, (x,), (move,))[1:]
+        step = 1e-5 * move
+        expected = (function(x + step) - function(x - step)) / 2e-5
+        assert torch.allclose(slope, expected, rtol=1e-6, atol=1e-8)
+        many = torch.stack([move, 2 * move])
+        pushed = vmap(lambda t, f=function: jvp(f, (x,), (t,))[1])(many)  # type: ignore[misc]
+        assert torch.allclose(pushed, torch.stack([slope, 2 * slope]))
+
+
 def test_features_are_what_the_last_layer_sees() -> None:
     net, x = nets.mlp(2, 5, 4, 1)(Streams([0, 1])), torch.randn(2, 3, 2)
     assert net.features(x).shape == (2, 3, 4)
@@ -207,6 +263,7 @@ def test_orthogonal_matrices_are_uniform() -> None:
         (([1, 1], {"init": "xavier"}), "init is 'xavier'.*uniform, he, orthogonal"),
         (([1, 1], {"gain": 0.0}), "gain is 0.0.*positive"),
         (([1, 1], {"gain": math.nan}), "gain is nan.*positive"),
+        (([1, 1], {"input_scale": -1.0}), "input_scale is -1.0.*positive"),
     ],
 )
 def test_bad_mlp(arguments: tuple[list[int], dict[str, object]], message: str) -> None:
@@ -219,6 +276,7 @@ def test_recipes_are_values() -> None:
     assert nets.mlp(2, 3, 1, gain=2.0) == nets.mlp(2, 3, 1, gain=2.0)
     assert nets.mlp(2, 3, 1) != nets.mlp(2, 3, 1, spectral=True)
     assert nets.shift(1.0) == nets.shift(1.0, dim=1)
+    assert nets.monomial(2, 1.0) != nets.monomial(1, 1.0)
 
 
 # --- any module -----------------------------------------------------------------------------------
@@ -264,6 +322,42 @@ def test_each_is_one_plain_module_a_seed(build: Callable[[], nn.Module]) -> None
         total = output.square().sum() + slope.square().sum()
         for a, b in zip(gradients, torch.autograd.grad(total, list(one.parameters())), strict=True):
             assert torch.allclose(a[i], b)
+
+
+def test_input_gradient_of_each_under_transforms() -> None:
+    """Nothing is held fixed: the slope moves with the points and with the parameters."""
+    net, x = nets.each(small)(Streams([5, 1])), torch.randn(2, 4, 2)
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+
+    class Slopes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nets.input_gradient(self.net, x).square().sum()
+
+    def penalty(weight: Tensor, points: Tensor) -> Tensor:
+        state = {f"net.{k}": v for k, v in parameters.items()} | {"net.0__weight": weight}
+        return functional_call(Slopes(), state, (points,))
+
+    values = (parameters["0__weight"], x)
+    for place, value in enumerate(values):
+        direction = torch.randn_like(value)
+
+        def along(t: Tensor, place: int = place, direction: Tensor = direction) -> Tensor:
+            moved = list(values)
+            moved[place] = moved[place] + t * direction
+            return penalty(*moved)
+
+        expected = (along(torch.tensor(1e-5)) - along(torch.tensor(-1e-5))) / 2e-5
+        assert expected.abs() > 1e-3
+        slope = (grad(penalty, place)(*values) * direction).sum()
+        assert slope.item() == pytest.approx(expected.item(), rel=1e-7)
+        zero = torch.tensor(0.0)
+        assert jvp(along, (zero,), (zero + 1,))[1].item() == pytest.approx(slope.item(), rel=1e-12)
+    many = vmap(grad(penalty, 1), (None, 0))(values[0], torch.stack([x, 2 * x]))
+    assert torch.allclose(many[1], grad(penalty, 1)(values[0], 2 * x))
 
 
 def test_running_statistics_belong_to_a_seed() -> None:
@@ -362,6 +456,46 @@ def test_shift_moves_by_its_parameter() -> None:
     assert gradient.unique().tolist() == [4.0]
 
 
+# --- a network of one number ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_monomial_and_its_slope(degree: int) -> None:
+    net, x = nets.monomial(degree, -0.7)(Streams([0, 1, 2])), torch.randn(3, 4, 1)
+    net.w.data[2] = 0.5
+    for i, w in enumerate((-0.7, -0.7, 0.5)):
+        assert torch.allclose(net(x)[i], w * x[i] ** degree)
+        assert torch.allclose(nets.input_gradient(net, x)[i], w * degree * x[i] ** (degree - 1))
+    (gradient,) = torch.autograd.grad(net(x).sum(), list(net.parameters()))
+    assert torch.allclose(gradient[:, 0, 0], (x**degree).sum((1, 2)))
+    zero = torch.zeros(3, 1, 1)
+    assert net(zero).count_nonzero() == 0
+    assert nets.input_gradient(net, zero).count_nonzero() == (3 if degree == 1 else 0)
+    assert net(torch.randn(3, 5, 2)).shape == (3, 5, 2)  # each coordinate: a generator's, too
+    assert nets.monomial(degree, -0.7)(Streams([4])).w.shape == (1, 1, 1)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_slope_of_a_monomial_can_be_differentiated(degree: int) -> None:
+    """By its parameter and by the point, also at zero."""
+    net = nets.monomial(degree, 1.5)(Streams([0]))
+    for place in (0.4, 0.0):
+        x = torch.full((1, 1, 1), place).requires_grad_()
+        slope = nets.input_gradient(net, x).sum()
+        by_w, by_x = torch.autograd.grad(
+            slope, [net.w, x], allow_unused=True, materialize_grads=True
+        )
+        assert by_w.item() == pytest.approx(degree * place ** (degree - 1))
+        curvature = degree * (degree - 1) * place ** max(degree - 2, 0)
+        assert by_x.item() == pytest.approx(1.5 * curvature)
+
+
+@pytest.mark.parametrize("degree", [0, -1])
+def test_bad_monomial(degree: int) -> None:
+    with pytest.raises(ValueError, match=f"degree is {degree}; allowed are integers of at least 1"):
+        nets.monomial(degree, 1.0)
+
+
 # --- some seeds of an ensemble --------------------------------------------------------------------
 
 
@@ -369,6 +503,7 @@ RECIPES = {
     "mlp": nets.mlp(2, 3, 1, spectral=True),
     "each": nets.each(batch_normalized),
     "shift": nets.shift(1.0, dim=2),
+    "monomial": nets.monomial(3, 0.5),
 }
 
 

@@ -17,14 +17,15 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from bs4 import BeautifulSoup
 from PIL import Image
 from scipy.integrate import quad
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from gan_course import widgets
-from gan_course.widgets import masses
+from gan_course import dynamics, widgets
+from gan_course.widgets import masses, portraits
 from gan_course.widgets.pictures import encode
 
 
@@ -276,6 +277,155 @@ def test_moving_mass_refuses(name: str, weights: Any, words: str) -> None:
         widgets.moving_mass(**{name: weights})
 
 
+# ------------------------------------------------------------------ the phase portrait
+
+
+def slope(system: str, loss: str, regularizer: str, strength: float) -> Any:
+    """The field's Jacobian at the equilibrium, by hand: P and Q of the critic, then the penalty."""
+    f = 1.0 if loss == "Wasserstein" else 0.5  # f'(0)
+    bend = 0.0 if loss == "Wasserstein" else 0.25  # -f''(0)
+    square = strength**2 if regularizer == "instance noise" else 0.0
+    p, q = (2 * bend * square, f) if system == "dirac" else (2 * bend / 5, 2 * f / 3)
+    matrix = np.array([[-p, -q], [q, 0.0]])
+    if regularizer == "R1":
+        return matrix - [[strength * (1 if system == "dirac" else 4 / 3), 0], [0, 0]]
+    if regularizer == "consensus":
+        return matrix - strength * matrix.T @ matrix
+    if regularizer == "gradient norm":
+        return matrix - 2 * strength * np.outer([0, 1], matrix[0] * matrix[0, 1])
+    return matrix
+
+
+PORTRAITS = [
+    (system, loss, regularizer)
+    for system in portraits.SYSTEMS
+    for loss in portraits.LOSS_NAMES
+    for regularizer in portraits.REGULARIZERS
+    if system == "dirac" or regularizer != "instance noise"
+]
+
+
+@pytest.mark.parametrize("mode", portraits.MODES)
+@pytest.mark.parametrize(("system", "loss", "regularizer"), PORTRAITS)
+def test_the_portraits_numbers_are_right(
+    system: str, loss: str, regularizer: str, mode: str
+) -> None:
+    strength, h = 0.7, 0.8
+    now = portraits.evaluate(system, loss, regularizer, strength, mode, h)
+    matrix, one = slope(system, loss, regularizer, strength), np.eye(2)
+    if mode == "simultaneous":
+        matrix = one + h * matrix
+    elif mode == "alternating":
+        critic, generator = one + h * matrix * [[1], [0]], one + h * matrix * [[0], [1]]
+        matrix = generator @ critic
+    values = np.linalg.eigvals(matrix)
+    found = [complex(now[f"re{i}"], now[f"im{i}"]) for i in (1, 2)]
+    assert np.sort_complex(found) == pytest.approx(np.sort_complex(values), abs=1e-9)
+    assert (now["re1"], now["im1"]) >= (now["re2"], now["im2"])
+    judge = dynamics.flow_stability if mode == "flow" else dynamics.map_stability
+    assert now["stability"] == judge(values)
+    at = torch.tensor(portraits.EQUILIBRIA[system], dtype=torch.float64)
+    field = portraits.moves(mode, portraits.game(system, loss, regularizer, strength), h)
+    assert found == pytest.approx(dynamics.eigenvalues(field, at), abs=1e-7)
+    rest = field(at) if mode == "flow" else field(at) - at
+    assert rest.tolist() == pytest.approx([0, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "critical"), [("minimax", 1), ("non-saturating", 1), ("Wasserstein", 2)]
+)
+def test_at_the_critical_strength_the_eigenvalues_meet(loss: str, critical: float) -> None:
+    now = portraits.evaluate("dirac", loss, "R1", critical, "flow", 0.2)
+    assert (now["im1"], now["im2"]) == (0, 0)
+    assert now["re1"] == now["re2"] == -critical / 2
+    assert portraits.evaluate("dirac", loss, "R1", critical - 0.01, "flow", 0.2)["im1"] > 0
+    now = portraits.evaluate("uniform", "Wasserstein", "R1", 1.0, "flow", 0.2)  # with rounding
+    assert (now["im1"], now["re1"]) == (0, now["re2"])
+
+
+@pytest.mark.usefixtures("still")
+def test_phase_portrait_still() -> None:
+    widget: Any = widgets.phase_portrait(
+        "uniform", "Wasserstein", "consensus", 0.5, "alternating", 0.4, task="unstable step"
+    )
+    assert state(widget) == {
+        "system": "uniform",
+        "loss": "Wasserstein",
+        "regularizer": "consensus",
+        "strength": 0.5,
+        "mode": "alternating",
+        "step": 0.4,
+        "start": [0.5, 0.5],
+        "task": "unstable step",
+        "touched": False,
+    }
+    assert widget.touched is False
+    assert widget.step == 0.4
+    numbers = ("uniform", "Wasserstein", "consensus", 0.5, "alternating", 0.4)
+    assert widget.readout == portraits.evaluate(*numbers)
+    alt = html(widget).select_one("img")["alt"]
+    assert "alternating steps of 0.4 with consensus of strength 0.5 from (0.5, 0.5)" in alt
+    assert alt.endswith("stable.")
+    last = portraits.trajectory(*numbers, start=(0.5, 0.5))[-1]
+    assert last == pytest.approx([0, 1], abs=1e-6)
+
+
+@pytest.mark.usefixtures("still")
+def test_the_still_portrait_goes_round_and_survives_an_escape() -> None:
+    path = portraits.trajectory("dirac", "Wasserstein", "none", 0.0, "flow", 0.2, (1.0, 1.0))
+    times = np.linspace(0, 40, 801)
+    turning = np.exp(1j * times) * (1 + 1j)
+    assert path @ [1, 1j] == pytest.approx(turning, abs=1e-2)
+    escaping: Any = widgets.phase_portrait(loss="Wasserstein", mode="simultaneous", step=5)
+    assert escaping.readout["stability"] == "unstable"
+
+
+@pytest.mark.usefixtures("live")
+def test_phase_portrait_live() -> None:
+    widget: Any = widgets.phase_portrait(regularizer="R1", strength=0.5, start=(2, -1))
+    assert (widget.start, widget.touched) == ([2, -1], False)
+    assert widget.readout == portraits.evaluate("dirac", "minimax", "R1", 0.5, "flow", 0.2)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["stability"]), "readout")
+    widget.mode, widget.step = "simultaneous", 3
+    assert widget.readout == portraits.evaluate("dirac", "minimax", "R1", 0.5, "simultaneous", 3)
+    assert seen == ["stable", "unstable"]
+    widget.start = [0.1, 0.2]
+    assert widget.start == [0.1, 0.2]
+    assert widget.touched is False  # no hand was on it
+    with pytest.raises(ValueError, match=r"start=\[9.*must be two numbers in \[-2.5, 2.5\]"):
+        widget.start = [9, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"system": "Dirac"}, r"system='Dirac' must be one of 'dirac', 'uniform'"),
+        ({"loss": "hinge"}, r"loss='hinge' must be one of 'minimax', 'non-saturating'"),
+        ({"regularizer": "R2"}, r"regularizer='R2' must be one of 'none', 'R1'.*'instance noise'"),
+        (
+            {"system": "uniform", "regularizer": "instance noise"},
+            r"regularizer='instance noise' must be one of 'none', .*'gradient norm', for .*uniform",
+        ),
+        ({"strength": -0.1}, r"strength=-0.1 must lie in \[0, 3\]"),
+        ({"strength": math.nan}, r"strength=nan must lie in \[0, 3\]"),
+        ({"mode": "both"}, r"mode='both' must be one of 'flow', 'simultaneous', 'alternating'"),
+        ({"step": 0}, r"step=0 must lie in \[0.05, 5\]"),
+        ({"start": (3, 0)}, r"start=\(3, 0\) must be two numbers in \[-2.5, 2.5\]"),
+        ({"start": (1, 2, 3)}, r"start=\(1, 2, 3\) must be two numbers"),
+        ({"start": (math.nan, 0)}, r"start=\(nan, 0\) must be two numbers"),
+        (
+            {"system": "uniform", "start": (0, -0.1)},
+            r"start=\(0, -0.1\) must .*\[-1.2, 1.2\] x \[0, 2.2\], for system='uniform'",
+        ),
+        ({"task": "both"}, r"task='both' must be one of None, 'critical strength'"),
+    ],
+)
+def test_phase_portrait_refuses(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        widgets.phase_portrait(**changes)
+
+
 # ------------------------------------------------------------------ the dial
 
 RANGE = {"label": "height", "start": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.5}
@@ -325,6 +475,7 @@ def test_stills_need_no_widget_libraries() -> None:
         "light = {'matplotlib', 'PIL'} & set(sys.modules)\n"
         "widgets.two_gaussians()._repr_mimebundle_()\n"
         "widgets.moving_mass()._repr_mimebundle_()\n"
+        "widgets.phase_portrait(mode='alternating')._repr_mimebundle_()\n"
         "print(light or '', {'anywidget', 'ipywidgets'} & set(sys.modules) or '')"
     )
     root = Path(__file__).parents[2]
@@ -356,7 +507,7 @@ WIDGET_PAGE = """# Widgets
 ---
 mystnb: {figure: {name: fig-film, caption: A film.}}
 ---
-from gan_course import widgets
+from gan_course import dynamics, widgets
 def draw(i, axes):
     axes.bar([i], [1])
 widgets.frames(draw, labels=["a", "b"], alt="Bar {label}")

@@ -12,22 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 import sitechecks
+import torch
 from coursebook.widgets import write_modules
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Locator, Page
 from scipy.integrate import quad
 from scipy.special import expit, log_expit
 
-from gan_course import transport
-from gan_course.widgets import frames, moving_mass, two_gaussians
+from gan_course import dynamics, transport
+from gan_course.widgets import frames, moving_mass, phase_portrait, portraits, two_gaussians
 
 REPOSITORY = Path(__file__).parents[2]
+TASKS = ("critical strength", "unstable step")
 SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Page</title>
 <link rel="icon" href="data:,"><meta name="viewport" content="width=device-width">
 <link rel="stylesheet" href="../../_static/widgets/widgets.css">
 <script defer src="../../_static/widgets/frames.js"></script>
 <script defer src="../../_static/widgets/two_gaussians.js"></script>
 <script defer src="../../_static/widgets/moving_mass.js"></script>
+<script defer src="../../_static/widgets/phase_portrait.js"></script>
 <script defer src="../../_static/widget-shim.js"></script></head>
 <body><main><h1>Page</h1>{}</main></body></html>"""
 
@@ -54,6 +57,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pages: dict[str, list[Any]] = {
             "page.html": [two_gaussians(mu=3), film],
             "mass.html": [moving_mass()],
+            "portrait.html": [phase_portrait()],
+            "uniform.html": [phase_portrait("uniform", mode="alternating")],
+            "critical.html": [phase_portrait(regularizer="R1", strength=1, task=TASKS[0])],
+            "step.html": [phase_portrait(mode="alternating", task=TASKS[1])],
         }
         for name, widgets in pages.items():
             html = "".join(widget._repr_mimebundle_()["text/html"] for widget in widgets)
@@ -606,6 +613,526 @@ def test_moving_mass_is_accessible(moving: Page, scheme: str) -> None:
     assert sitechecks.widget_complaints(moving) == []
 
 
+# ------------------------------------------------------------------ phase portrait
+
+PORTRAIT_MODULE = """async ([cases, body]) => {
+    const blob = new Blob([window.gcWidgetSources.phase_portrait], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return cases.map(new Function("m", `return (s) => ${body}`)(m));
+}"""
+GAMES = [
+    {"system": system, "loss": loss, "regularizer": regularizer}
+    for system in portraits.SYSTEMS
+    for loss in portraits.LOSS_NAMES
+    for regularizer in portraits.REGULARIZERS
+    if system == "dirac" or regularizer != "instance noise"
+]
+Game = dict[str, Any]
+
+
+@pytest.fixture
+def portrait(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("portrait.html")
+        assert opened.troubles == []
+
+
+def game_of(case: Game) -> dynamics.System:
+    return portraits.game(*(case[key] for key in ("system", "loss", "regularizer", "strength")))
+
+
+def starts(case: Game, count: int) -> NDArray[np.float64]:
+    low, high = np.transpose(portraits.BOXES[case["system"]])
+    return np.random.default_rng(7).uniform(low, high, (count, 2))
+
+
+def test_the_portraits_field_and_jacobian_agree_with_dynamics(portrait: Page) -> None:
+    cases = [game | {"strength": 0.8, "points": starts(game, 8).tolist()} for game in GAMES]
+    found = portrait.evaluate(PORTRAIT_MODULE, [cases, "s.points.map((p) => m.field(s)(...p))"])
+    for case, values in zip(cases, found, strict=True):
+        points = torch.tensor(case["points"], dtype=torch.float64)
+        field = game_of(case).field
+        right = torch.func.vmap(field)(points).detach().numpy()
+        assert np.array([at["v"] for at in values]) == pytest.approx(right, abs=1e-11), case
+        slopes = torch.func.vmap(torch.func.jacrev(field))(points).detach().numpy()
+        assert np.array([at["J"] for at in values]) == pytest.approx(slopes, abs=1e-11), case
+
+
+@pytest.mark.parametrize("mode", portraits.MODES)
+def test_the_portraits_eigenvalues_agree_with_dynamics(portrait: Page, mode: str) -> None:
+    random = np.random.default_rng(3)
+    cases = [
+        game | {"strength": strength, "mode": mode, "step": random.uniform(0.1, 4)}
+        for game in GAMES
+        for strength in (0.0, 0.45, 1.0, 2.9)
+    ]
+    found = portrait.evaluate(PORTRAIT_MODULE, [cases, "m.spectrum(s)"])
+    for case, now in zip(cases, found, strict=True):
+        right = portraits.evaluate(**case)
+        values = [[right[f"{part}{i}"] for part in ("re", "im")] for i in (1, 2)]
+        assert np.array(now["values"]) == pytest.approx(np.array(values), abs=1e-9), case
+        assert now["stability"] == right["stability"], case
+
+
+@pytest.mark.parametrize("mode", ["simultaneous", "alternating"])
+def test_the_portraits_maps_agree_with_dynamics(portrait: Page, mode: str) -> None:
+    """The first steps and the last, and the map's own Jacobian away from the equilibrium."""
+    cases = [
+        game | {"strength": 0.6, "mode": mode, "step": 0.4, "start": starts(game, 1)[0].tolist()}
+        for game in GAMES
+    ]
+    body = "[m.trajectory(s), m.mapped(s, m.field(s)).jacobian(...s.start)]"
+    for case, (path, slope) in zip(
+        cases, portrait.evaluate(PORTRAIT_MODULE, [cases, body]), strict=True
+    ):
+        step = portraits.moves(mode, game_of(case), case["step"])
+        right = dynamics.orbit(step, case["start"], 40)
+        assert np.array(path[:41]) == pytest.approx(right, rel=1e-8, abs=1e-9), case
+        at, before, last = (
+            torch.tensor(x, dtype=torch.float64) for x in (case["start"], *path[-2:])
+        )
+        assert step(before).tolist() == pytest.approx(last.tolist(), rel=1e-9, abs=1e-12)
+        assert len(path) == 201 or np.hypot(*step(last).tolist()) >= 1e6
+        assert np.array(slope) == pytest.approx(dynamics.jacobian(step, at).numpy(), abs=1e-11)
+
+
+@pytest.mark.parametrize("game", GAMES, ids=lambda game: " ".join(game.values()))
+def test_the_portraits_flow_agrees_with_the_solver(portrait: Page, game: Game) -> None:
+    """Piece by piece, each of one unit of time, all along the trajectory, to 1e-7."""
+    settings = game | {
+        "strength": 0.5,
+        "mode": "flow",
+        "step": 1,
+        "start": list(starts(game, 1)[0]),
+    }
+    (path,) = portrait.evaluate(PORTRAIT_MODULE, [[settings], "m.trajectory(s)"])
+    assert len(path) == 1601
+    assert path[0] == pytest.approx(settings["start"])
+    ends = np.array(path[::40])
+    right = dynamics.flow(game_of(settings).field, ends[:-1:4], [0, 1])[:, -1]
+    assert ends[1::4] == pytest.approx(right, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("loss", "regularizer", "start"),
+    [("Wasserstein", "none", (1.5, -1.0)), ("non-saturating", "R1", (-2.0, 1.0))],
+)
+def test_the_portraits_flow_ends_where_the_solver_does(
+    portrait: Page, loss: str, regularizer: str, start: tuple[float, float]
+) -> None:
+    settings: Game = {"system": "dirac", "loss": loss, "regularizer": regularizer}
+    settings |= {"strength": 0.3, "mode": "flow", "step": 1, "start": start}
+    (path,) = portrait.evaluate(PORTRAIT_MODULE, [[settings], "m.trajectory(s)"])
+    right = dynamics.flow(game_of(settings).field, start, [0, 40], rtol=1e-9)
+    assert path[-1] == pytest.approx(right[-1], abs=1e-6)
+
+
+def test_the_portraits_module_and_package_name_the_same_things(portrait: Page) -> None:
+    body = "[m.SYSTEMS, m.LIMITS, m.LOSSES, m.MODES, m.TIME, m.STEPS, Object.keys(m.TASKS)]"
+    ((systems, limits, losses, modes, *ends, tasks),) = portrait.evaluate(
+        PORTRAIT_MODULE, [[0], body]
+    )
+    assert list(systems) == list(portraits.SYSTEMS)
+    for name, system in systems.items():
+        assert system["names"] == list(portraits.NAMES[name])
+        assert np.array(system["box"]) == pytest.approx(np.array(portraits.BOXES[name]))
+        assert tuple(system["equilibria"][0]) == portraits.EQUILIBRIA[name]
+        assert system["regularizers"] == list(portraits.REGULARIZERS)[: 5 if name == "dirac" else 4]
+    assert {key: tuple(pair) for key, pair in limits.items()} == portraits.LIMITS
+    assert losses == list(portraits.LOSS_NAMES)
+    assert modes == list(portraits.MODES)
+    assert ends == [portraits.TIME, portraits.STEPS]
+    assert tuple(tasks) == portraits.TASKS[1:] == TASKS
+
+
+def after_drawing(page: Page) -> None:
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
+
+
+def choose(page: Page, **settings: Any) -> None:
+    """Set the controls as a hand does, the lists before the sliders that they bring."""
+    for trait in ("loss", "regularizer", "mode"):
+        if trait in settings:
+            page.locator(f"select[data-trait={trait}]").select_option(settings[trait])
+    after_drawing(page)
+    for trait in ("strength", "step"):
+        if trait in settings:
+            set_slider(page, trait, settings[trait])
+    after_drawing(page)
+
+
+def point_of(page: Page, selector: str) -> tuple[float, float]:
+    after_drawing(page)
+    node = page.locator(selector)
+    return float(str(node.get_attribute("data-x"))), float(str(node.get_attribute("data-y")))
+
+
+def start_of(page: Page) -> tuple[float, float]:
+    return point_of(page, "[role=slider][data-x]")
+
+
+def shown_numbers(page: Page) -> dict[str, Any]:
+    after_drawing(page)
+    cells = page.locator("[data-readout]").all()
+    found = {str(c.get_attribute("data-readout")): c.get_attribute("data-value") for c in cells}
+    return {key: v if key == "stability" else float(str(v)) for key, v in found.items()}
+
+
+def assert_the_portrait_is_right(page: Page, **settings: Any) -> None:
+    """Numbers, dots and end of the trajectory are those of the settings."""
+    now = shown_numbers(page)
+    numbers_of = {key: value for key, value in settings.items() if key != "start"}
+    right = portraits.evaluate(**numbers_of)
+    assert {key: now[key] for key in right} == pytest.approx(right, abs=1e-9)
+    dots = page.locator(".gc-eigen circle[data-x]")
+    places = dots.evaluate_all("all => all.map(n => [n.dataset.x, n.dataset.y].map(Number))")
+    assert places == [[now[f"re{i}"], now[f"im{i}"]] for i in (1, 2)]
+    assert start_of(page) == pytest.approx(settings["start"])
+    path = portraits.trajectory(**settings)
+    there = np.array([*portraits.EQUILIBRIA[settings["system"]]])
+    close = 1e-3 if settings["mode"] == "flow" else 1e-8
+    assert point_of(page, "[data-end]") == pytest.approx(path[-1], abs=close, rel=close)
+    away = min(np.hypot(*(path[-1] - there)), np.hypot(*(path[-1] + there)))
+    assert now["distance"] == pytest.approx(away, abs=close, rel=close)
+
+
+def test_the_portraits_controls_reach_the_numbers_and_the_picture(portrait: Page) -> None:
+    keys = ("loss", "regularizer", "strength", "mode", "step")
+    first = ("minimax", "none", 0.0, "flow", 0.2)
+    rest: Game = {"system": "dirac", "start": [1.0, 1.0]}
+    assert_the_portrait_is_right(portrait, **rest, **dict(zip(keys, first, strict=True)))
+    for values in (
+        ("minimax", "consensus", 1.0, "alternating", 0.75),
+        ("non-saturating", "gradient norm", 2.0, "simultaneous", 0.75),
+        ("non-saturating", "instance noise", 1.5, "simultaneous", 0.5),
+        ("Wasserstein", "R1", 0.5, "flow", 2.5),
+    ):
+        settings = dict(zip(keys, values, strict=True))
+        without = {"step"} if settings["mode"] == "flow" else set()
+        choose(portrait, **{key: settings[key] for key in settings.keys() - without})
+        assert_the_portrait_is_right(portrait, **rest, **settings)
+    portrait.get_by_role("button", name="Reset").click()
+    assert_the_portrait_is_right(portrait, **rest, **dict(zip(keys, first, strict=True)))
+
+
+def test_the_portrait_of_the_uniform_system(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto("uniform.html")
+        options = page.locator("select[data-trait=regularizer] option").all_inner_texts()
+        assert options == ["none", "R1", "consensus", "gradient norm"]
+        choose(page, loss="Wasserstein", regularizer="gradient norm", strength=0.5, step=0.45)
+        rest: Game = {"system": "uniform", "loss": "Wasserstein", "regularizer": "gradient norm"}
+        rest |= {"strength": 0.5, "mode": "alternating", "step": 0.45, "start": [0.5, 0.5]}
+        assert_the_portrait_is_right(page, **rest)
+        assert visit.troubles == []
+
+
+def test_the_portrait_shows_an_escape(portrait: Page) -> None:
+    choose(portrait, loss="Wasserstein", mode="simultaneous", step=5)
+    assert shown_numbers(portrait)["distance"] == math.inf
+    assert portrait.locator("[data-readout=distance]").inner_text() == "∞"
+    assert portrait.locator("[data-readout=stability]").inner_text() == "unstable"
+
+
+def test_the_portraits_sliders_are_there_where_they_do_something(portrait: Page) -> None:
+    strength, step = (portrait.locator(f"input[data-trait={t}]") for t in ("strength", "step"))
+    assert (strength.count(), step.count()) == (0, 0)
+    choose(portrait, regularizer="R1")
+    assert (strength.count(), step.count()) == (1, 0)
+    before = portrait.locator(".gc-arrows").get_attribute("d")
+    for _ in range(3):
+        strength.press("ArrowRight")
+    after_drawing(portrait)
+    assert portrait.get_by_text("Strength γ").is_visible()
+    assert shown_numbers(portrait)["re1"] == pytest.approx(-0.075)
+    assert portrait.locator(".gc-arrows").get_attribute("d") != before
+    choose(portrait, regularizer="none", mode="alternating")
+    assert (strength.count(), step.count()) == (0, 1)
+
+
+def test_the_portraits_scales_are_right(portrait: Page) -> None:
+    """Handle, end, dots, arrows and border lie where the axes' numbers say."""
+    choose(portrait, loss="Wasserstein", regularizer="R1", strength=0.5, mode="alternating", step=1)
+    for plane in (".gc-phase", ".gc-eigen"):
+        to_value = scale_of(portrait, plane)
+        for node in portrait.locator(f"{plane} [data-x]").all():
+            place = to_value(center(node))
+            value = [float(str(node.get_attribute(f"data-{key}"))) for key in "xy"]
+            assert place == pytest.approx(value, abs=0.02)
+    assert drawn_disc(portrait) == pytest.approx([0, 0, 1], abs=0.01)
+    to_value = scale_of(portrait, ".gc-phase")
+    (d,) = drawn(portrait, ".gc-arrows")
+    arrows = np.reshape(d, (-1, 5, 2))  # from tail to tip, then the head
+    case: Game = {"system": "dirac", "loss": "Wasserstein", "regularizer": "R1", "strength": 0.5}
+    field = torch.func.vmap(game_of(case).field)
+    frame = portrait.locator(".gc-phase svg").bounding_box()
+    assert frame is not None
+    corner = np.array([frame["x"], frame["y"]])
+    for tail, tip, *_ in arrows:
+        a, b = (np.array(to_value(p + corner)) for p in (tail, tip))
+        right = field(torch.from_numpy((a + b)[None] / 2)).detach().numpy()[0]
+        cosine = (b - a) @ right / np.hypot(*(b - a)) / np.hypot(*right)
+        assert cosine > 0.97 or np.hypot(*right) < 0.2
+
+
+def center(node: Locator) -> NDArray[np.float64]:
+    """Of a circle or of a handle, which stands around its own origin."""
+    return np.array(
+        node.evaluate(
+            "n => { const c = n.tagName === 'g' ? n.lastChild : n, b = c.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]; }"
+        )
+    )
+
+
+def scale_of(page: Page, plane: str) -> Callable[[Any], list[float]]:
+    """From the window's pixels to the plane's numbers, by its grid lines and their labels."""
+    lines = page.locator(f"{plane} .gc-grid").evaluate_all(
+        "all => all.map(n => { const b = n.getBoundingClientRect();"
+        "return [b.height > b.width ? 0 : 1, b.x + b.width / 2, b.y + b.height / 2,"
+        "Number(n.nextSibling.textContent.replace('−', '-'))]; })"
+    )
+    fits = [
+        np.polyfit([line[1 + side] for line in lines if line[0] == side],
+                   [line[3] for line in lines if line[0] == side], 1)
+        for side in (0, 1)
+    ]  # fmt: skip
+    return lambda pixel: [float(np.polyval(fits[side], pixel[side])) for side in (0, 1)]
+
+
+def drawn_disc(page: Page) -> list[float]:
+    """Center and radius of the unit disc in the plane's numbers."""
+    to_value = scale_of(page, ".gc-eigen")
+    box = page.locator("circle.gc-inside").bounding_box()
+    assert box is not None
+    middle = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    edge = to_value([box["x"] + box["width"], middle[1]])
+    return [*to_value(middle), edge[0]]
+
+
+def test_the_portrait_shades_the_stable_side(portrait: Page) -> None:
+    choose(portrait, regularizer="R1", strength=0.5)
+    half = portrait.locator("rect.gc-inside").bounding_box()
+    assert half is not None
+    assert scale_of(portrait, ".gc-eigen")([half["x"] + half["width"], 0])[0] == pytest.approx(
+        0, abs=0.02
+    )
+    inside = [center(dot)[0] for dot in portrait.locator(".gc-dot.gc-stable").all()]
+    assert len(inside) == 2
+    assert all(half["x"] < x < half["x"] + half["width"] for x in inside)
+
+
+def pixel(page: Page, point: tuple[float, float]) -> tuple[float, float]:
+    """Where a point of the phase plane is in the window."""
+    to_value = scale_of(page, ".gc-phase")
+    (x0, y0), (x1, y1) = to_value([0, 0]), to_value([1, 1])
+    return (point[0] - x0) / (x1 - x0), (point[1] - y0) / (y1 - y0)
+
+
+def test_the_mouse_moves_the_portraits_start(portrait: Page) -> None:
+    mouse = portrait.mouse
+    mouse.click(*pixel(portrait, (-1, 0.5)))
+    assert start_of(portrait) == pytest.approx((-1, 0.5), abs=0.02)
+    mouse.move(*pixel(portrait, (1.5, -1)))  # takes the start from anywhere, and drags it
+    mouse.down()
+    mouse.move(*pixel(portrait, (2, -2)), steps=4)
+    assert start_of(portrait) == pytest.approx((2, -2), abs=0.02)
+    mouse.move(*pixel(portrait, (9, -2)), steps=2)
+    assert start_of(portrait) == pytest.approx((2.5, -2), abs=0.02)
+    mouse.up()
+    mouse.move(*pixel(portrait, (0, 0)))  # let go: no longer follows
+    assert start_of(portrait) == pytest.approx((2.5, -2), abs=0.02)
+    x, y = center(portrait.get_by_role("slider", name="Start"))
+    mouse.move(x - 8, y + 5)  # off its middle: it does not jump
+    mouse.down()
+    mouse.move(x - 7, y + 5)
+    assert start_of(portrait) == pytest.approx((2.5, -2), abs=0.05)
+    to_x, to_y = pixel(portrait, (0, 1))
+    mouse.move(to_x - 8, to_y + 5, steps=3)
+    mouse.up()
+    settings: Game = {"system": "dirac", "loss": "minimax", "regularizer": "none"}
+    settings |= {"strength": 0.0, "mode": "flow", "step": 0.2, "start": start_of(portrait)}
+    assert settings["start"] == pytest.approx((0, 1), abs=0.02)
+    assert_the_portrait_is_right(portrait, **settings)
+
+
+def test_keys_move_the_portraits_start(portrait: Page) -> None:
+    handle = portrait.get_by_role("slider", name="Start")
+    at = [1.0, 1.0]
+    for key, by in [
+        ("ArrowRight", (0.05, 0)),
+        ("ArrowUp", (0, 0.05)),
+        ("Shift+ArrowUp", (0, 0.5)),
+        ("Shift+ArrowLeft", (-0.5, 0)),
+        ("ArrowLeft", (-0.05, 0)),
+        ("ArrowDown", (0, -0.05)),
+        ("Shift+ArrowDown", (0, -0.5)),
+        ("Shift+ArrowRight", (0.5, 0)),
+    ]:
+        handle.press(key)
+        at = [at[0] + by[0], at[1] + by[1]]
+        assert start_of(portrait) == pytest.approx(at, abs=1e-9)
+        x, y = at
+        text = f"φ = {x:.2f}, θ = {y:.2f}"
+        assert handle.get_attribute("aria-valuetext") == text
+        assert float(str(handle.get_attribute("aria-valuenow"))) == pytest.approx(x)
+    for _ in range(6):
+        handle.press("Shift+ArrowRight")
+    assert start_of(portrait)[0] == 2.5
+    ring = handle.locator(".gc-reach")
+    seen = ring.evaluate("n => getComputedStyle(n).stroke")
+    assert seen != "rgba(0, 0, 0, 0)"  # the focus is visible
+    handle.press("Home")
+    assert start_of(portrait) == (1, 1)
+
+
+def test_a_finger_moves_the_portraits_start_and_scrolls(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        page = visit.goto("portrait.html")
+        touch = finger(page)
+        page.touchscreen.tap(*pixel(page, (-1, -1)))
+        assert start_of(page) == pytest.approx((-1, -1), abs=0.03)
+        x, y = center(page.get_by_role("slider", name="Start"))
+        to_x, to_y = pixel(page, (0.5, 1.5))
+        touch("touchStart", (x, y))
+        for part in np.linspace(0.1, 1, 10):
+            touch("touchMove", (x + part * (to_x - x), y + part * (to_y - y)))
+        touch("touchEnd")
+        assert start_of(page) == pytest.approx((0.5, 1.5), abs=0.05)
+        assert page.evaluate("scrollY") == 0
+        x, y = pixel(page, (-1.5, -2))  # away from the start, the page scrolls
+        touch("touchStart", (x, y))
+        for step in range(1, 7):
+            touch("touchMove", (x, y - 25 * step))
+        touch("touchEnd")
+        page.wait_for_function("scrollY > 60")
+        assert start_of(page) == pytest.approx((0.5, 1.5), abs=0.05)
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("name", ["portrait.html", "uniform.html", "step.html"])
+def test_the_portrait_fits_a_phone(browser: Browser, base: str, name: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        for width in (390, 360):
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.goto(name)
+            choose(page, regularizer="gradient norm", mode="simultaneous", strength=2, step=4)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            sides = page.locator("svg.gc-plot").evaluate_all("all => all.map(n => n.clientWidth)")
+            assert min(sides) > 250
+            tops = [
+                page.locator(f".gc-{part}").evaluate("n => n.getBoundingClientRect().top")
+                for part in ("phase", "eigen", "verdict")
+            ]
+            assert tops[0] + 250 < tops[1] < tops[2] - 200
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["portrait.html", "critical.html"])
+def test_the_portrait_is_accessible(browser: Browser, base: str, name: str, scheme: str) -> None:
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto(name)
+        if scheme == "dark":
+            page.evaluate("document.documentElement.dataset.theme = 'dark'")
+            page.add_style_tag(
+                content="html { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd; }"
+                "body { background: #14181e; color: #ced6dd; }"
+            )
+        assert sitechecks.widget_complaints(page) == []
+        choose(page, regularizer="consensus", mode="simultaneous", strength=0.5, step=3)
+        assert sitechecks.axe_complaints(page, scheme) == []
+        assert visit.troubles == []
+
+
+def test_nothing_in_the_portrait_moves_by_itself(portrait: Page) -> None:
+    picture = "probes.picture(document.querySelector('.gc-widget'))"
+    for motion in ("reduce", "no-preference"):
+        portrait.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+        choose(portrait, loss="minimax" if motion == "reduce" else "Wasserstein")
+        portrait.get_by_role("slider", name="Start").press("Shift+ArrowUp")
+        after_drawing(portrait)
+        before = portrait.evaluate(picture)
+        portrait.wait_for_timeout(300)
+        assert portrait.evaluate(picture) == before
+        assert portrait.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_portrait_is_told_once_the_hand_is_still(portrait: Page) -> None:
+    status = portrait.get_by_role("status")
+    assert status.text_content() == ""
+    choose(portrait, regularizer="R1", strength=0.5)
+    words = "() => document.querySelector('[role=status]').textContent"
+    portrait.wait_for_function(f"({words})() !== ''")
+    text = "Eigenvalues −0.25 + 0.43 i and −0.25 − 0.43 i: stable."
+    assert status.text_content() == text
+
+
+@pytest.fixture
+def task(browser: Browser, base: str) -> Iterator[Callable[[str], Page]]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto
+        assert opened.troubles == []
+
+
+def answer(page: Page, **settings: Any) -> tuple[bool, str]:
+    """What the portrait says of a state, once it says something new."""
+    status = page.get_by_role("status")
+    status.evaluate("n => { n.textContent = ''; }")
+    choose(page, **settings)
+    page.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    solved = page.locator(".gc-task").get_attribute("data-solved") == "true"
+    text = status.inner_text()
+    assert text.startswith("✓ Solved.") == solved
+    return solved, text
+
+
+def test_the_portrait_marks_the_critical_strength(task: Callable[[str], Page]) -> None:
+    page = task("critical.html")
+    assert "no longer complex" in page.locator(".gc-task p").first.inner_text()
+    page.wait_for_timeout(600)
+    assert page.get_by_role("status").inner_text() == ""  # right from the start, but untouched
+    assert page.locator(".gc-task").get_attribute("data-solved") is None
+    for settings, solved, words in [
+        ({"strength": 0.95}, False, "−0.47 ± 0.16 i are still complex"),
+        ({"strength": 1.05}, False, "a smaller strength does it, too"),
+        ({"strength": 1.0}, True, "From γ = 1.00 on, both eigenvalues are real"),
+        ({"loss": "Wasserstein"}, False, "still complex"),
+        ({"strength": 2.05}, False, "a smaller strength"),
+        ({"strength": 2.0}, True, "From γ = 2.00 on"),
+        ({"mode": "alternating"}, False, "about the flow"),
+        ({"regularizer": "gradient norm", "mode": "flow"}, False, "about R1"),
+        ({"regularizer": "R1", "loss": "non-saturating", "strength": 1}, True, "From γ = 1.00"),
+        ({"strength": 0}, False, "still complex"),
+    ]:
+        got = answer(page, **settings)
+        assert got[0] == solved, settings
+        assert words in got[1]
+
+
+def test_the_portrait_marks_the_unstable_step(task: Callable[[str], Page]) -> None:
+    page = task("step.html")
+    for settings, solved, words in [
+        ({"mode": "simultaneous", "step": 1}, False, "no regularizer yet"),
+        ({"regularizer": "R1"}, False, "no regularizer yet"),  # its strength is 0
+        ({"strength": 0.5, "mode": "flow"}, False, "The flow is stable. Now choose simultaneous"),
+        ({"mode": "alternating"}, False, "Now choose simultaneous"),
+        ({"mode": "simultaneous", "step": 1.95}, False, "|λ| is 0.988: with this step the map"),
+        ({"step": 2}, False, "just on the border"),
+        ({"step": 2.05}, True, "with h = 2.05 the largest |λ| is 1.013"),
+        (
+            {"loss": "Wasserstein", "regularizer": "instance noise"},
+            False,
+            "The flow itself is not stable here: no step is to blame.",
+        ),
+        ({"regularizer": "consensus"}, True, "The flow is stable, but with h"),
+        ({"step": 0.5}, False, "the map is stable, too"),
+    ]:
+        got = answer(page, **settings)
+        assert got[0] == solved, settings
+        assert words in got[1]
+
+
 def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
     page = visit.page
     image = page.locator("img.gc-frame")
@@ -635,11 +1162,12 @@ def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
 def test_a_still_picture_without_scripts(browser: Browser, base: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(f"{base}page.html")
-    for image in page.locator(".gc-still img").all():
-        assert image.is_visible()
-        assert image.get_attribute("alt")
-    assert page.locator(".gc-still img").count() == 2
+    for name, count in (("page.html", 2), ("portrait.html", 1)):
+        page.goto(f"{base}{name}")
+        for image in page.locator(".gc-still img").all():
+            assert image.is_visible()
+            assert image.get_attribute("alt")
+        assert page.locator(".gc-still img").count() == count
     context.close()
 
 
@@ -682,7 +1210,7 @@ def test_the_book_has_every_kind_of_widget(site: Path) -> None:
         for page in sitechecks.docnames(site)
         for widget in sitechecks.soup(site / f"{page}.html").select(".gc-widget")
     }
-    assert found == {"frames", "two_gaussians", "moving_mass"}
+    assert found == {"frames", "two_gaussians", "moving_mass", "phase_portrait"}
 
 
 @pytest.mark.slow
