@@ -647,6 +647,8 @@ function render({ model, el }) {
   const part = (cls, ...children) => make("div", { class: `gc-part ${cls}` }, ...children);
   const holders = [make("div", {}, phase.svg), make("div", {}, eigen.svg)];
   el.classList.add("gc", "gc-portrait");
+  // JupyterLab would take the arrow keys of a slider for its own shortcuts.
+  el.addEventListener("keydown", (event) => event.key.startsWith("Arrow") && event.stopPropagation());
   el.append(
     ...(model.get("task") ? [task] : []),
     settingsBox,

@@ -681,6 +681,21 @@ def test_leading_eigenvalues_of_a_normal_matrix(seed: int, by: Any) -> None:
     assert np.array_equal(found, dynamics.leading_eigenvalues(field, x, 6, by=by))
 
 
+def test_leading_eigenvalues_where_many_are_zero() -> None:
+    """A whole subspace of equilibria: zero is found, though it has no digits of its own.
+
+    How often it is named depends on rounding; the others follow.
+    """
+    basis = np.linalg.qr(normal(0, 300, 300))[0]
+    others = -np.linspace(0.1, 2, 200)
+    field = linear(basis @ np.diag(np.r_[np.zeros(100), others]) @ basis.T)
+    found = dynamics.leading_eigenvalues(field, torch.zeros(300), 6)
+    assert found[0] == pytest.approx(0, abs=1e-9)
+    for value in found[np.abs(found) > 1e-9]:
+        assert np.abs(others - value).min() < 1e-8
+    assert dynamics.leading_eigenvalues(lambda x: 0 * x, torch.zeros(9), 2) == pytest.approx(0)
+
+
 def test_leading_eigenvalues_cost_few_products() -> None:
     """One forward pass: the graph is kept, and products run backward through it."""
     calls = 0
@@ -753,6 +768,7 @@ def test_largest_step_is_that_of_bisection(values: list[complex]) -> None:
 def test_largest_step_without_a_stable_flow() -> None:
     assert dynamics.largest_step([0.5j, -0.5j]) == 0
     assert dynamics.largest_step([-1.0, 0.1]) == 0
+    assert dynamics.largest_step([-1.0, 0.0]) == 0
     assert dynamics.largest_step([-2.0]) == 1
 
 
@@ -781,7 +797,8 @@ def test_largest_stable_step_of_a_center_is_none() -> None:
         system = dynamics.dirac(loss)
         for make in (dynamics.alternating, dynamics.simultaneous):
             maps = partial(make, system)
-            assert dynamics.largest_stable_step(maps, ORIGIN, upper=3, points=40) == 0
+            for upper in (0.1, 0.2, 1.0):  # the first step, at some of which a modulus is 1 - 1e-16
+                assert dynamics.largest_stable_step(maps, ORIGIN, upper=upper, points=1) == 0
 
 
 def test_largest_stable_step_is_the_first_and_at_most_the_upper() -> None:

@@ -844,6 +844,10 @@ def test_the_portraits_sliders_are_there_where_they_do_something(portrait: Page)
         strength.press("ArrowRight")
     after_drawing(portrait)
     assert portrait.get_by_text("Strength γ").is_visible()
+    portrait.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
+    strength.press("ArrowLeft")
+    strength.press("ArrowRight")
+    assert portrait.evaluate("window.leaked ?? null") is None  # JupyterLab would take it
     assert shown_numbers(portrait)["re1"] == pytest.approx(-0.075)
     assert portrait.locator(".gc-arrows").get_attribute("d") != before
     choose(portrait, regularizer="none", mode="alternating")
