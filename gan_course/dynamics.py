@@ -321,7 +321,7 @@ def leading_eigenvalues(
     """The eigenvalues with the largest real parts or moduli, without the matrix, ``(count,)``.
 
     ARPACK on the transposed Jacobian, which has the same eigenvalues and whose products cost one
-    backward pass through a graph made once. Cheaper than :func:`eigenvalues` from about a thousand
+    backward pass through a graph made once. Cheaper than :func:`eigenvalues` from about six hundred
     parameters on. A repeated eigenvalue may come fewer times than it counts, and a pair of
     conjugates may be cut apart at the end.
 

@@ -577,7 +577,7 @@ def trained(game: Game, real: Array, noise: Array, steps: int, **options: Any) -
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: x.name)
+@pytest.mark.parametrize("loss", LOSSES[:2], ids=lambda x: x.name)
 def test_maps_are_steps_of_training(loss: losses.Loss, name: str) -> None:
     """Two steps of gradient descent on minibatches that never change."""
     game, real = game_of(CHOSEN[name], loss), REAL[:3]
@@ -605,10 +605,9 @@ def test_the_start_is_that_of_training() -> None:
     assert not torch.equal(start, dynamics.system(game_of(), REAL, NOISE).start)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda x: x.name)
 @pytest.mark.parametrize("name", CHOSEN)
-def test_weighted_points_are_repeated_points(name: str, loss: losses.Loss) -> None:
-    game, real = game_of(CHOSEN[name], loss), REAL[:3]
+def test_weighted_points_are_repeated_points(name: str) -> None:
+    game, real = game_of(CHOSEN[name], losses.non_saturating), REAL[:3]
     repeats = [3, 1, 2]
     weighted = dynamics.system(game, real, NOISE, np.array(repeats) / 6)
     repeated = dynamics.system(game, np.repeat(real, repeats, 0), np.repeat(NOISE, repeats, 0))
@@ -847,7 +846,7 @@ def test_a_center_in_turn_beyond_the_bound(first: Any) -> None:
     assert dynamics.map_stability(beyond) == "unstable"
     path = dynamics.orbit(dynamics.alternating(system, 2.0, first=first), [0.1, 0.2], 50)
     assert np.linalg.norm(path[-1]) > 10
-    below = dynamics.orbit(dynamics.alternating(system, 1.9, first=first), [0.1, 0.2], 400)
+    below = dynamics.orbit(dynamics.alternating(system, 1.9, first=first), [0.1, 0.2], 150)
     assert np.linalg.norm(below, axis=1).max() < 2
 
 
