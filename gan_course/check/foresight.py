@@ -373,6 +373,8 @@ def _foresight_spectrum(two_speeds: Callable[..., Any]) -> None:
         (1.0, "still rotates"),
         (20.0, "still rotates"),
         (44.0, "still rotates"),
+        (44.4, "still rotates"),
+        (45.0, "smaller factor"),
         (6.67, "root"),
         (22.2, "4 r / 9"),
         (100.0, "smaller factor"),
@@ -390,5 +392,5 @@ def _foresight_dial(answer: Any) -> None:
         "This is the root of the right factor: r multiplies the field, P and Q alike.",
     )
     expect(not 22.1 < r < 22.4, "The discriminant is (r / 10)^2 - 4 r / 9: mind the 4 r / 9.")
-    expect(r > 44.2, "Here the pair still rotates: a faster critic is needed.")
-    expect(r < 45.1, "Nothing rotates here, and not at a smaller factor either.")
+    expect(r > 44.43, "Here the pair still rotates: a faster critic is needed.")
+    expect(r < 44.9, "Nothing rotates here, and not at a smaller factor either.")
