@@ -76,6 +76,7 @@ class Visit:
         )
         self.context.add_init_script(path=HERE / "probes.js")
         self.context.set_default_timeout(5000)
+        self.context.set_default_navigation_timeout(60_000)  # speed is measured elsewhere
         self.page = self.context.new_page()
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.troubles.append(f"exception: {error}"))
