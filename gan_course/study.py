@@ -1,0 +1,391 @@
+"""The factorial study of chapter 5: which matters more, the divergence or the regularizer?
+
+Every loss of :data:`LOSSES` is played with every regularizer of :data:`REGULARIZERS` on every data
+set of :data:`DATA`, with one architecture, one optimizer and one budget a data set. Each strength
+is tuned first, over the same number of candidates and with the same budget, on seeds that the
+study does not use. Both parts are sweeps (:mod:`gan_course.sweep`) that keep each finished setting
+and go on where they stopped::
+
+    python -m gan_course.study tune run --folder book/recordings/study
+
+A seed that diverges counts as its untrained generator does: no seed is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan_course import data, losses, metrics, nets, regularizers, train, transport
+from gan_course.losses import Loss
+from gan_course.regularizers import Regularizer
+from gan_course.runtime import device, is_smoke, pilot_seeds
+from gan_course.runtime import seeds as study_seeds
+from gan_course.sweep import Results, load, sweep
+
+__all__ = [
+    "DATA",
+    "LOSSES",
+    "REGULARIZERS",
+    "DataSet",
+    "experiment",
+    "run",
+    "settings",
+    "tune",
+    "tuned",
+]
+
+Array = NDArray[np.float64]
+
+LOSSES: Mapping[str, Loss] = {
+    loss.name: loss for loss in (losses.minimax, losses.non_saturating, losses.wasserstein)
+}
+
+_NOISE = 0.0625  # variance of DRAGAN's points around the data, whose coordinates are of size 1
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A regularizer as a function of its strength, and the strengths that are tried."""
+
+    make: Callable[[float], tuple[Regularizer, ...]]
+    strengths: tuple[float, ...]
+
+
+REGULARIZERS: Mapping[str, Candidates] = {
+    "none": Candidates(lambda strength: (), (0.0,)),
+    "clipping": Candidates(lambda c: (regularizers.Clipping(c),), (0.02, 0.05, 0.1, 0.3)),
+    "spectral norm": Candidates(lambda scale: (regularizers.SpectralNorm(),), (1, 3, 10, 30)),
+    "WGAN-GP": Candidates(lambda w: (regularizers.GradientPenalty(w),), (0.1, 1, 10, 100)),
+    "DRAGAN": Candidates(lambda w: (regularizers.DRAGAN(w, c=_NOISE),), (0.1, 1, 10, 100)),
+    "R1": Candidates(lambda gamma: (regularizers.R1(gamma),), (0.01, 0.1, 1, 10)),
+    "consistency": Candidates(
+        lambda w: (regularizers.GradientPenalty(w), regularizers.Consistency(w / 5)),
+        (0.1, 1, 10, 100),
+    ),
+}
+"""Name to candidates. A spectral norm's strength is a factor on the critic's input, which is the
+bound of its Lipschitz constant. The consistency term goes with the penalty of WGAN-GP, a fifth of
+its weight, as published."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is learned, by which networks, with which budget, and how the result is scored.
+
+    Attributes
+    ----------
+    target
+        The data.
+    generator
+        Recipe of the generator; its noise is standard normal of dimension ``latent``.
+    critic
+        From a factor on the input to the critic's recipe.
+    steps, batch, critic_steps, optimizer
+        The budget; two critic updates go before each one of the generator.
+    score
+        Samples ``(seeds, n, dim)`` to named arrays ``(seeds,)``; the first one is the score, a
+        distance from the data: smaller is better.
+    samples
+        ``n`` of the score.
+    seeds, tuning_seeds, tuning_steps
+        How many seeds the study and the tuning take, and the length of a tuning run.
+    """
+
+    target: data.Distribution
+    generator: nets.Recipe
+    critic: Callable[[float], nets.Recipe]
+    latent: int
+    steps: int
+    batch: int
+    critic_steps: int
+    optimizer: train.Adam
+    score: Callable[[torch.Tensor], Mapping[str, Array]]
+    samples: int
+    seeds: int
+    tuning_seeds: int
+    tuning_steps: int
+
+    def game(self, loss: str, regularizer: str, strength: float) -> train.Game:
+        """The game of one setting."""
+        scale = strength if regularizer == "spectral norm" else 1.0
+        return train.Game(
+            self.generator, self.critic(scale), LOSSES[loss], data.Normal(dim=self.latent),
+            REGULARIZERS[regularizer].make(strength),
+        )  # fmt: skip
+
+
+def _planar(target: data.Distribution, mixture: data.Mixture | None) -> DataSet:
+    def score(x: torch.Tensor) -> dict[str, Array]:
+        found = {"w1": transport.w1(x, _reference(target, mixture))}
+        if mixture is not None:
+            coverage = metrics.mode_coverage(x, mixture)
+            found |= {"modes": coverage.modes, "quality": coverage.high_quality}
+        return found
+
+    return DataSet(
+        target=target,
+        generator=nets.mlp(2, 64, 64, 2),
+        critic=lambda scale: nets.mlp(2, 64, 64, 1, input_scale=scale),
+        latent=2, steps=3000, batch=128, critic_steps=2,
+        optimizer=train.Adam(2e-3, betas=(0.5, 0.9)), score=score, samples=1000,
+        seeds=16, tuning_seeds=4, tuning_steps=1500,
+    )  # fmt: skip
+
+
+def _reference(target: data.Distribution, mixture: data.Mixture | None) -> torch.Tensor:
+    """A fixed cloud of the data, with each mode in its exact share."""
+    source = torch.Generator().manual_seed(1)
+    if mixture is None:
+        return target.sample(1000, source)
+    each = 1000 // len(mixture.means)
+    noise = torch.randn(each, len(mixture.means), mixture.dim, generator=source)
+    return (mixture.centers + torch.tensor(mixture.stds)[:, None] * noise).flatten(0, 1).float()
+
+
+def _pictures(
+    target: data.Distribution, size: int, channels: int, counted: Callable[..., Any] | None
+) -> DataSet:
+    def score(x: torch.Tensor) -> dict[str, Array]:
+        found = {"features": metrics.frechet_distance(_features(x), _real_features(target))}  # type: ignore[arg-type]
+        return found | ({"modes": counted(x)} if counted else {})
+
+    def critic(scale: float) -> nets.Recipe:
+        return nets.each(_Scaled(scale, nets.convolutional_critic(size, channels, width=8).build))
+
+    return DataSet(
+        target=target,
+        generator=nets.convolutional_generator(size, 32, channels, width=8),
+        critic=critic, latent=32, steps=500, batch=64, critic_steps=2,
+        optimizer=train.Adam(2e-3, betas=(0.0, 0.9)), score=score, samples=1000,
+        seeds=5, tuning_seeds=2, tuning_steps=200,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """Builds a critic that sees its input times a factor."""
+
+    factor: float
+    build: Callable[[], torch.nn.Module]
+
+    def __call__(self) -> torch.nn.Module:
+        return torch.nn.Sequential(_Factor(self.factor), self.build())
+
+
+class _Factor(torch.nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * x
+
+
+@torch.no_grad()
+def _features(x: torch.Tensor) -> torch.Tensor:
+    """Features of the digit classifier, all channels side by side: ``(..., 32 * channels)``."""
+    channels = x.shape[-1] // 784
+    classifier = metrics.digit_classifier().to(x.device)
+    return classifier.features(x.float().unflatten(-1, (channels, 784))).flatten(-2).cpu()
+
+
+@cache
+def _real_features(target: data.Distribution) -> torch.Tensor:
+    return _features(target.sample(5000, torch.Generator().manual_seed(1)))
+
+
+def _colored_modes(x: torch.Tensor) -> Array:
+    """How many of the 60 pairs of digit and color are read at least once."""
+    finite = torch.isfinite(x).flatten(1).all(1)
+    channels = x.detach().cpu().unflatten(-1, (3, 784))
+    classifier = metrics.digit_classifier()
+    ink = (channels.amax(-1) + 1) / 2  # the brightest pixel of each channel
+    palette = torch.tensor(data.PALETTE, dtype=ink.dtype)
+    color = (ink[..., None, :] - palette).square().sum(-1).argmin(-1)
+    with torch.no_grad():
+        digit = classifier(channels.amax(-2).float().nan_to_num()).argmax(-1)
+    found = [len(np.unique(row)) for row in (len(palette) * digit + color).numpy()]
+    return np.where(finite.cpu().numpy(), np.array(found, float), math.nan)
+
+
+def _stacked_modes(x: torch.Tensor) -> Array:
+    return metrics.stacked_coverage(x).modes
+
+
+@cache
+def _data(name: str) -> DataSet:
+    ring = data.ring(8, 2 / 1.414, 0.02 / 1.414)
+    grid = data.grid(5, 2 / 2.828, 0.05 / 2.828)
+    roll = data.SwissRoll()
+    makers: dict[str, Callable[[], DataSet]] = {
+        "ring": lambda: _planar(ring, ring),
+        "grid": lambda: _planar(grid, grid),
+        "swiss roll": lambda: _planar(roll, None),
+        "digits": lambda: _pictures(data.digits().empirical(), 28, 1, None),
+        "colored digits": lambda: _pictures(
+            data.ColoredDigits(data.digits()), 28, 3, _colored_modes
+        ),
+        "stacked digits": lambda: _pictures(
+            data.StackedDigits(data.digits()), 28, 3, _stacked_modes
+        ),
+    }
+    return makers[name]()
+
+
+DATA = ("ring", "grid", "swiss roll", "digits", "colored digits", "stacked digits")
+"""The data sets, by name: the first three in the plane, the others pictures of 28 x 28 pixels."""
+
+
+def experiment(
+    *,
+    seeds: Sequence[int],
+    data: str,
+    loss: str,
+    regularizer: str,
+    strength: float,
+    steps: int | None = None,
+) -> dict[str, Array]:
+    """Train one setting and score it.
+
+    Returns
+    -------
+    dict
+        ``score``, the distance from the data at the end; ``start``, that of the untrained
+        generator, which is also the score of a seed that diverged; ``curve``, the score at the
+        start and at five times, ``(seeds, 6)``; ``diverged`` (1 or 0); ``pace``, seconds a
+        generator step and seed; and what else the data set counts.
+    """
+    chosen = _data(data)
+    steps = steps or chosen.steps
+    steps = 4 if is_smoke() else steps
+    samples = 50 if is_smoke() else chosen.samples
+    place = device()
+
+    def score(run: train.Run) -> Array:
+        return next(iter(chosen.score(run.sample(samples).cpu()).values()))
+
+    begin = perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that a seed diverged: it is counted
+        run = train.train(
+            chosen.game(loss, regularizer, strength), chosen.target, seeds=list(seeds),
+            steps=steps, batch=chosen.batch, critic_steps=chosen.critic_steps,
+            optimizer=chosen.optimizer, metrics={"score": score},
+            record_every=max(1, steps // 5), device=place, progress=False,
+        )  # fmt: skip
+    pace = (perf_counter() - begin) / steps / len(run.seeds)
+    curve = run.history["score"]
+    start, end = curve[:, 0], curve[:, -1]
+    lost = ~np.isfinite(end)
+    final = chosen.score(run.sample(samples).cpu())
+    counts = dict(list(final.items())[1:])
+    return {
+        "score": np.where(lost, start, end),
+        "start": start,
+        "curve": curve,
+        "diverged": lost.astype(float),
+        "pace": np.full(len(lost), pace),
+    } | {name: np.where(lost, 0.0, np.nan_to_num(values)) for name, values in counts.items()}
+
+
+# The two sweeps
+
+
+def tune(folder: str | Path, names: Iterable[str] = DATA, **options: Any) -> dict[str, Results]:
+    """Try every strength, on pilot seeds; one sweep a data set."""
+    return {
+        name: sweep(
+            experiment, _candidates(name), folder=_folder(folder, "tuning", name),
+            seeds=pilot_seeds(2 if is_smoke() else _data(name).tuning_seeds), **options,
+        )
+        for name in names
+    }  # fmt: skip
+
+
+def _candidates(name: str) -> list[dict[str, Any]]:
+    return [
+        {"data": name, "loss": loss, "regularizer": regularizer, "strength": float(strength),
+         "steps": _data(name).tuning_steps}
+        for loss in LOSSES
+        for regularizer, candidates in REGULARIZERS.items()
+        for strength in candidates.strengths
+        if len(candidates.strengths) > 1
+    ]  # fmt: skip
+
+
+def _folder(folder: str | Path, part: str, name: str) -> Path:
+    return Path(folder) / part / name.replace(" ", "-")
+
+
+def tuned(folder: str | Path, name: str) -> dict[tuple[str, str], float]:
+    """The strength with the best mean score over the tuning seeds, by loss and regularizer.
+
+    Raises
+    ------
+    LookupError
+        If the tuning on this data set is not finished.
+    """
+    results = load(_folder(folder, "tuning", name))
+    best: dict[tuple[str, str], tuple[float, float]] = {}
+    for candidate in _candidates(name):
+        try:
+            arrays = results.at(**{key: candidate[key] for key in results.names})
+        except (LookupError, ValueError):
+            raise LookupError(f"the tuning on {name!r} lacks {candidate}; run it again") from None
+        pair = (candidate["loss"], candidate["regularizer"])
+        score = (float(arrays["score"].mean()), candidate["strength"])
+        best[pair] = min(best.get(pair, score), score)
+    return {pair: strength for pair, (_, strength) in best.items()}
+
+
+def settings(folder: str | Path, name: str) -> list[dict[str, Any]]:
+    """The settings of the study on one data set, each with its tuned strength."""
+    strengths = tuned(folder, name)
+    return [
+        {"data": name, "loss": loss, "regularizer": regularizer,
+         "strength": strengths.get((loss, regularizer), 0.0)}
+        for loss in LOSSES
+        for regularizer in REGULARIZERS
+    ]  # fmt: skip
+
+
+def run(folder: str | Path, names: Iterable[str] = DATA, **options: Any) -> dict[str, Results]:
+    """The study itself; one sweep a data set."""
+    return {
+        name: sweep(
+            experiment, settings(folder, name),
+            seeds=study_seeds(2 if is_smoke() else _data(name).seeds),
+            folder=_folder(folder, "study", name), **options,
+        )
+        for name in names
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Command line: which parts, which data sets, and where the results are kept."""
+    parser = argparse.ArgumentParser(prog="python -m gan_course.study", description=__doc__)
+    parser.add_argument("parts", nargs="+", choices=("tune", "run"))
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--folder", default="book/recordings/study")
+    parser.add_argument("--workers", type=int, default=-1)
+    arguments = parser.parse_args()
+    for part in arguments.parts:
+        {"tune": tune, "run": run}[part](
+            arguments.folder, arguments.data, workers=arguments.workers
+        )
+
+
+if __name__ == "__main__":
+    main()

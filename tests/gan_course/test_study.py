@@ -1,0 +1,94 @@
+"""The factorial study at its smallest scale: what is counted, tuned and kept."""
+
+import numpy as np
+import pytest
+import torch
+
+from gan_course import study
+from gan_course.nets import mlp
+from gan_course.sweep import load
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    monkeypatch.setenv("GAN_COURSE_SCALE", "smoke")
+
+
+@pytest.mark.parametrize("name", study.DATA)
+def test_every_data_set_is_played_and_scored(name):
+    found = study.experiment(
+        seeds=[1, 2], data=name, loss="Wasserstein", regularizer="consistency", strength=1.0
+    )
+    assert {"score", "start", "curve", "diverged", "pace"} <= set(found)
+    assert found["score"].shape == (2,)
+    assert found["curve"][:, -1] == pytest.approx(found["score"])
+    assert found["curve"][:, 0] == pytest.approx(found["start"])
+    assert (found["score"] != found["start"]).all()
+    assert not found["diverged"].any()
+
+
+@pytest.mark.parametrize("regularizer", study.REGULARIZERS)
+@pytest.mark.parametrize("name", ["grid", "digits"])
+def test_every_regularizer_acts(name, regularizer):
+    """It changes what training does, compared with a game without it."""
+    strengths = study.REGULARIZERS[regularizer].strengths
+    strongest = min(strengths) if regularizer == "clipping" else max(strengths)
+    with_it, without = (
+        study.experiment(seeds=[1, 2], data=name, loss="minimax", regularizer=r, strength=s)
+        for r, s in ((regularizer, strongest), ("none", 0.0))
+    )
+    same = np.array_equal(with_it["score"], without["score"])
+    assert same == (regularizer == "none")
+
+
+def test_the_strength_of_a_spectral_norm_scales_the_input():
+    game = study._data("ring").game("minimax", "spectral norm", 7.0)
+    assert isinstance(game.critic, mlp)
+    assert game.critic.input_scale == 7.0
+    assert study._data("ring").game("minimax", "R1", 7.0).critic.input_scale == 1.0
+
+
+def test_a_diverged_seed_counts_as_its_untrained_generator(monkeypatch):
+    chosen = study._data("ring")
+    broken = dict(vars(chosen)) | {"optimizer": study.train.Adam(float("inf"))}
+    monkeypatch.setattr(study, "_data", lambda name: study.DataSet(**broken))
+    found = study.experiment(
+        seeds=[1, 2], data="ring", loss="minimax", regularizer="none", strength=0.0
+    )
+    assert found["diverged"].tolist() == [1, 1]
+    assert found["score"] == pytest.approx(found["start"])
+    assert found["modes"].tolist() == [0, 0]
+
+
+def test_reference_clouds_hold_every_mode_in_its_share():
+    grid = study._data("grid").target
+    cloud = study._reference(grid, grid)
+    nearest = torch.cdist(cloud.double(), grid.centers.double()).argmin(1)
+    assert torch.bincount(nearest).tolist() == [40] * 25
+
+
+def test_colored_modes_are_read_from_real_pictures():
+    target = study._data("colored digits").target
+    points, modes = target.sample_labeled(400, torch.Generator().manual_seed(3))
+    found = study._colored_modes(points[None])
+    assert abs(found[0] - len(modes.unique())) <= 1
+
+
+def test_tuning_takes_the_best_strength_and_goes_on_where_it_stopped(tmp_path):
+    study.tune(tmp_path, ["ring"], workers=1, progress=False)
+    results = load(tmp_path / "tuning" / "ring")
+    best = study.tuned(tmp_path, "ring")
+    assert len(best) == 3 * 6
+    for (loss, regularizer), strength in best.items():
+        chosen = results.select(loss=loss, regularizer=regularizer)
+        means = {dict(s)["strength"]: a["score"].mean() for s, a in chosen}
+        assert means[strength] == min(means.values())
+    rows = study.settings(tmp_path, "ring")
+    assert len(rows) == 21
+    assert [row["strength"] for row in rows if row["regularizer"] == "none"] == [0.0] * 3
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")}
+    study.tune(tmp_path, ["ring"], workers=1, progress=False)
+    assert before == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")}
+    next(iter(before)).unlink()
+    with pytest.raises(LookupError, match="lacks"):
+        study.tuned(tmp_path, "ring")
