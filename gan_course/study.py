@@ -381,10 +381,11 @@ def main() -> None:
     parser.add_argument("--folder", default="book/recordings/study")
     parser.add_argument("--workers", type=int, default=-1)
     arguments = parser.parse_args()
+    from gan_course import study  # workers find functions of a module, not those of a script
+
     for part in arguments.parts:
-        {"tune": tune, "run": run}[part](
-            arguments.folder, arguments.data, workers=arguments.workers
-        )
+        do = {"tune": study.tune, "run": study.run}[part]
+        do(arguments.folder, arguments.data, workers=arguments.workers)
 
 
 if __name__ == "__main__":
