@@ -1,4 +1,4 @@
-"""How good are an ensemble's samples: modes found, distance in features, intervals over seeds.
+"""How good are an ensemble's samples: modes, diversity, distance in features, intervals over seeds.
 
 A metric takes samples with a leading seed axis, ``(seeds, n, dim)``, and gives one value a seed. A
 seed whose samples hold a NaN or an infinity has diverged: its values are NaN, and
@@ -15,8 +15,9 @@ from importlib import resources
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
-from scipy.special import rel_entr
+from scipy.special import gammaincinv, rel_entr
 from torch import nn
 
 from gan_course.claims import student_t
@@ -24,15 +25,19 @@ from gan_course.data import Mixture
 from gan_course.transport import clouds
 
 __all__ = [
+    "BirthdayTest",
     "Coverage",
     "DigitClassifier",
     "Interval",
     "StackedCoverage",
+    "birthday_test",
     "digit_classifier",
+    "duplicate_probability",
     "feature_distance",
     "frechet_distance",
     "interval",
     "mode_coverage",
+    "near_duplicates",
     "stacked_coverage",
 ]
 
@@ -40,6 +45,7 @@ Array = NDArray[np.float64]
 
 _NEAR = 3.0  # standard deviations
 _BATCH = 512  # images at once: larger batches leave the cache
+_FLAT = 8  # dimensions up to which a tree of the points is faster than all distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +167,128 @@ def stacked_coverage(samples: torch.Tensor) -> StackedCoverage:
             read = classifier(samples[seed].float().unflatten(-1, (3, 784))).argmax(-1)
         counts[seed] = torch.bincount((read * places).sum(-1), minlength=1000).cpu().numpy()
     return StackedCoverage(_captured(counts), _kl(counts, np.full(1000, 1e-3)), counts)
+
+
+def near_duplicates(samples: ArrayLike, radius: float) -> Array:
+    """How many of the other samples lie within a radius of each sample, shape ``(seeds, n)``.
+
+    Half the sum over a seed's samples is its number of near-duplicate pairs. The relation is that
+    of Euclidean distance at most ``radius``; a radius of 0 counts equal samples.
+
+    Parameters
+    ----------
+    samples
+        Shape ``(seeds, n, dim)``; diverged seeds give NaN.
+    radius
+        In the unit of the samples, at least 0.
+    """
+    if not 0 <= radius < math.inf:
+        raise ValueError(f"radius is {radius}; allowed are finite numbers of at least 0")
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+    clouds_ = np.asarray(samples, dtype=np.float64)
+    if clouds_.ndim != 3 or not clouds_.size:
+        raise ValueError(
+            f"samples has shape {clouds_.shape}; allowed is (seeds, n, dim), nothing empty"
+        )
+    partners = np.full(clouds_.shape[:2], np.nan)
+    for seed, points in enumerate(clouds_):
+        if np.isfinite(points).all():
+            partners[seed] = _within(points, radius)
+    return partners
+
+
+def _within(points: Array, radius: float) -> Array:
+    """Number of other points within the radius of each point."""
+    if points.shape[1] <= _FLAT:
+        found = KDTree(points).query_ball_point(points, radius, return_length=True)
+        return np.asarray(found, dtype=np.float64) - 1
+    blocks = np.array_split(points, -(-len(points) // _BATCH))
+    return np.concatenate([(cdist(b, points) <= radius).sum(1) for b in blocks]) - 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class BirthdayTest:
+    """What near-duplicates among a generator's samples say, one value a seed: shape ``(seeds,)``.
+
+    Attributes
+    ----------
+    pairs
+        Number of near-duplicate pairs.
+    variance
+        Estimate, without bias, of the variance of ``pairs``; it may be negative.
+    rate
+        Estimate, without bias, of the probability that two samples are near-duplicates.
+    support
+        Effective support ``1 / rate``, infinite without a pair.
+    low, high
+        Confidence interval of the effective support; ``high`` is infinite where ``pairs`` does not
+        exclude a rate of zero.
+    """
+
+    pairs: Array
+    variance: Array
+    rate: Array
+    support: Array
+    low: Array
+    high: Array
+
+
+def birthday_test(partners: ArrayLike, level: float = 0.95) -> BirthdayTest:
+    """Effective support from near-duplicates, with an interval (Arora et al. 2018).
+
+    Of ``s`` samples, ``X`` of ``s (s - 1) / 2`` pairs are near-duplicates. For ``N`` equally likely
+    values the pairs are pairwise independent, ``X`` is nearly Poisson, and the interval is the
+    exact one for its mean (Garwood 1936). For other laws ``X`` varies more, since pairs that share
+    a common value come together. The variance is a U-statistic and can be estimated without bias
+    from the partners alone; ``D``, its ratio to ``X``, but at least 1, scales the interval:
+    ``X / D`` is treated as Poisson.
+
+    Parameters
+    ----------
+    partners
+        Number of near-duplicates of each sample, shape ``(seeds, s)`` with ``s >= 4``, from
+        :func:`near_duplicates` or from any other symmetric rule; a row with a NaN gives NaN.
+    level
+        Confidence level in (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; allowed are numbers between 0 and 1")
+    partners = np.asarray(partners, dtype=np.float64)
+    if partners.ndim != 2 or partners.shape[1] < 4 or not len(partners):
+        raise ValueError(f"partners has shape {partners.shape}; allowed is (seeds, s), s >= 4")
+    s, total = partners.shape[1], math.comb(partners.shape[1], 2)
+    pairs = partners.sum(1) / 2
+    sharing = (partners * (partners - 1)).sum(1)  # ordered pairs of pairs with a common sample
+    apart = pairs**2 - pairs - sharing
+    variance = pairs + sharing - apart * (4 * s - 6) / ((s - 2) * (s - 3))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(pairs > 0, np.maximum(variance / pairs, 1), 1 + 0 * pairs)
+        least = scale * gammaincinv(pairs / scale, (1 - level) / 2)
+        most = scale * gammaincinv(pairs / scale + 1, (1 + level) / 2)
+        low, high = np.maximum(total / most, 1), total / np.where(pairs > 0, least, 0 * pairs)
+        return BirthdayTest(pairs, variance, pairs / total, total / pairs, low, high)
+
+
+def duplicate_probability(support: int, draws: int, heavy: float = 0.0) -> float:
+    """Probability that at least two of ``draws`` samples are equal, exactly.
+
+    Each draw is, with probability ``heavy``, one fixed value, and else one of ``support`` equally
+    likely values (of which the fixed one is one). With ``heavy = 0`` this is the power of the
+    birthday test against ``support`` equally likely values, the least over all laws on that many.
+    None are equal with probability ``(1 - h)^(s - 1) (1 + (s - 1) h) prod_{i < s} (1 - i / N)``.
+    """
+    if support < 1 or draws < 1:
+        raise ValueError(f"support is {support} and draws is {draws}; allowed are integers >= 1")
+    if not 0 <= heavy <= 1:
+        raise ValueError(f"heavy is {heavy}; allowed are numbers in [0, 1]")
+    if draws == 1:
+        return 0.0
+    if draws > support or heavy == 1:
+        return 1.0
+    log_none = np.log1p(-np.arange(draws) / support).sum()
+    log_none += (draws - 1) * math.log1p(-heavy) + math.log1p((draws - 1) * heavy)
+    return -math.expm1(log_none)
 
 
 class DigitClassifier(nn.Module):

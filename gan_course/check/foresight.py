@@ -87,10 +87,15 @@ def _foresight_gradient(foresighted_gradient: Callable[..., Any]) -> None:
 Value = Callable[[Tensor, Tensor], Tensor]
 
 
-def _unrolled(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
+def _last(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> tuple[Tensor, Tensor]:
+    """The critic after its steps, and theta."""
     for _ in range(steps):
         phi = phi + lr * torch.func.grad(V)(phi, theta)
-    return V(phi, theta)
+    return phi, theta
+
+
+def _unrolled(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
+    return V(*_last(V, phi, theta, steps, lr))
 
 
 def _descending(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
@@ -146,6 +151,24 @@ def _cut(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
     return _unrolled(V, phi, theta.detach(), steps, lr)
 
 
+def _theta_cut_in_the_steps(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
+    for _ in range(steps):
+        phi = phi + lr * torch.func.grad(V)(phi, theta.detach())
+    return V(phi, theta)
+
+
+def _without_a_graph(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
+    for _ in range(steps):
+        phi = phi + lr * torch.autograd.grad(V(phi, theta), phi)[0]
+    return V(phi, theta)
+
+
+def _cut_at_the_end(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
+    for _ in range(steps):
+        phi = phi + lr * torch.func.grad(V)(phi, theta)
+    return V(phi, theta.detach())
+
+
 @exercise(
     "foresight-unrolled",
     praise="Its gradient in theta has two parts: what the later critic says, and how theta leads "
@@ -153,7 +176,12 @@ def _cut(V: Value, phi: Tensor, theta: Tensor, steps: int, lr: float) -> Tensor:
     wrong=[
         *((slip, hint) for hint, slip in VALUES.items()),
         (_waiting, "through the steps"),
+        (_theta_cut_in_the_steps, "detached in them"),
+        (_without_a_graph, "create_graph=True"),
+        (_cut_at_the_end, "once more, in V itself"),
         (_cut, "no gradient in theta"),
+        (lambda *given: (_unrolled(*given), given[1]), "not a tuple"),
+        (lambda *given: [_unrolled(*given)], "not a list"),
         (lambda *given: _unrolled(*given).item(), "as a tensor"),
         (lambda V, phi, theta, steps, lr: phi, "wanted is a single number"),
         (lambda *given: 2 * _unrolled(*given), "Let phi ascend"),
@@ -175,6 +203,8 @@ def _foresight_unrolled(unrolled_value: Callable[..., Any]) -> None:
     for steps, lr in ((3, 0.4), (2, 0.3)):
         phi_in, theta_in = fresh()
         result = unrolled_value(value_of, phi_in, theta_in, steps, lr)
+        kind = type(result).__name__
+        expect(kind not in ("tuple", "list"), f"Return the value alone, not a {kind}.")
         got, right = float(numbers(result, ())), _unrolled(value_of, *(given := fresh()), steps, lr)
         for hint, slip in VALUES.items():
             expect(not np.isclose(got, slip(value_of, start, theta, steps, lr).item()), hint)
@@ -188,10 +218,18 @@ def _foresight_unrolled(unrolled_value: Callable[..., Any]) -> None:
         (ours,) = torch.autograd.grad(result, theta_in, allow_unused=True)
         if ours is None:
             raise WrongAnswer(told)
-        (wanted,) = torch.autograd.grad(right, given[1])
+        (wanted,) = torch.autograd.grad(right, given[1], retain_graph=True)
+        phi_end, at_end = _last(value_of, *fresh(), steps, lr)
+        (in_v,) = torch.autograd.grad(value_of(phi_end.detach(), at_end), at_end)
+        expect(
+            not torch.allclose(ours, wanted - in_v),
+            "The gradient runs through the steps, and theta enters once more, in V itself: is it "
+            "detached there?",
+        )
         expect(
             torch.allclose(ours, wanted),
-            "The value is right, its gradient is not: it must run through the steps, too.",
+            "The value is right, its gradient is not: it must run through the steps, too. Is phi "
+            "or theta detached in them, or does torch.autograd.grad lack create_graph=True?",
         )
 
 
@@ -236,6 +274,32 @@ BILLS: dict[str, Callable[[int, int, int, float], float]] = {
             rounds * (max(critic_steps, unrolled) + (eta > 0))
         )
     ),
+    "The penalty comes once a round, not once for each unrolled step.": (
+        lambda rounds, critic_steps, unrolled, eta: (
+            rounds * (critic_steps + unrolled * (1 + (eta > 0)))
+        )
+    ),
+    "The penalty belongs to the generator's update, not to each of the critic's.": (
+        lambda rounds, critic_steps, unrolled, eta: (
+            rounds * (critic_steps * (1 + (eta > 0)) + unrolled)
+        )
+    ),
+    "The unrolled steps belong to the generator's one update, not to each of the critic's.": (
+        lambda rounds, critic_steps, unrolled, eta: (
+            rounds * (critic_steps * (1 + unrolled) + (eta > 0))
+        )
+    ),
+    "All of it comes anew in each round: multiply the whole sum.": (
+        lambda rounds, critic_steps, unrolled, eta: rounds * critic_steps + unrolled + (eta > 0)
+    ),
+    "The critic makes several updates a round: use critic_steps.": (
+        lambda rounds, critic_steps, unrolled, eta: rounds * (1 + unrolled + (eta > 0))
+    ),
+    "Unrolled steps and penalty may come together: count both.": (
+        lambda rounds, critic_steps, unrolled, eta: (
+            rounds * (critic_steps + (unrolled or (1 if eta > 0 else 0)))
+        )
+    ),
     "Derivatives of gradients are not counted here.": (
         lambda rounds, critic_steps, unrolled, eta: (
             rounds * (critic_steps + 2 * unrolled + 2 * (eta > 0))
@@ -261,10 +325,14 @@ def _foresight_bill(bill: Callable[..., Any]) -> None:
     got = [float(numbers(bill(*case), ())) for case in cases]
     for hint, slip in BILLS.items():
         expect(not np.allclose(got, [slip(*case) for case in cases]), hint)
-    expect(
-        np.allclose(got, [_bill(*case) for case in cases]),
-        "A round has the critic's updates, the unrolled steps, and one more for a penalty.",
-    )
+    for count, case in zip(got, cases, strict=True):
+        rounds, critic_steps, unrolled, eta = case
+        expect(
+            np.isclose(count, _bill(*case)),
+            f"For {rounds} rounds with {critic_steps} updates of the critic, {unrolled} unrolled "
+            f"steps and eta = {eta} you count {count:g}, and it is {_bill(*case):g}. A round has "
+            "the critic's updates, the unrolled steps, and one more for a penalty.",
+        )
 
 
 # --- the spectrum at two speeds -------------------------------------------------------------------

@@ -98,8 +98,8 @@ def _block(upper: tuple[Array, Array], lower: tuple[Array, Array]) -> Array:
 
 
 def _shear(Q: Array, eta: float) -> Array:
-    n, m = Q.shape
-    return _block((np.eye(n), np.zeros((n, m))), (2 * eta * Q.T, np.eye(m)))
+    rows, columns = Q.shape
+    return _block((np.eye(rows), 0 * Q), (2 * eta * Q.T, np.eye(columns)))
 
 
 def _jacobian(P: Array, Q: Array, eta: float) -> Array:
@@ -109,8 +109,7 @@ def _jacobian(P: Array, Q: Array, eta: float) -> Array:
 
 def _damped(P: Array, Q: Array, eta: float) -> Array:
     """The similar matrix with the damping in the critic's block."""
-    m = Q.shape[1]
-    return _block((-(P + 2 * eta * Q @ Q.T), Q), (-Q.T, np.zeros((m, m))))
+    return _block((-(P + 2 * eta * Q @ Q.T), Q), (-Q.T, 0 * Q.T @ Q))
 
 
 SHEARS: dict[str, Callable[[Array, float], Array]] = {
@@ -188,6 +187,41 @@ def _by_real_part(P: Array, Q: Array, eta: float) -> float:
     return float(-2 / np.linalg.eigvals(_jacobian(P, Q, eta)).real.min())
 
 
+def _of_the_slowest(P: Array, Q: Array, eta: float) -> float:
+    """The bound of the eigenvalue with the largest real part alone."""
+    J = _jacobian(P, Q, eta)
+    return float(_bounds(J)[np.linalg.eigvals(J).real.argmax()])
+
+
+def _by_slowest_real_part(P: Array, Q: Array, eta: float) -> float:
+    return float(-2 / np.linalg.eigvals(_jacobian(P, Q, eta)).real.max())
+
+
+def _mixed(P: Array, Q: Array, eta: float) -> float:
+    """The largest real part over the largest modulus, which may be two eigenvalues'."""
+    values = np.linalg.eigvals(_jacobian(P, Q, eta))
+    return float(-2 * values.real.max() / np.abs(values).max() ** 2)
+
+
+def _unsquared(P: Array, Q: Array, eta: float) -> float:
+    values = np.linalg.eigvals(_jacobian(P, Q, eta))
+    return float((-2 * values.real / np.abs(values)).min())
+
+
+def _of_friction(P: Array, Q: Array, eta: float) -> float:
+    return float(2 / np.linalg.eigvalsh(P).max())
+
+
+def _of_damping(P: Array, Q: Array, eta: float) -> float:
+    return float(2 / np.linalg.eigvalsh(P + 2 * eta * Q @ Q.T).max())
+
+
+def _window(P: Array, Q: Array, eta: float) -> float:
+    """The step of the window, which is for P = 0."""
+    s = float(np.linalg.norm(Q, 2))
+    return float(2 * (eta - math.sqrt(max(eta**2 - 1 / s**2, 0))))
+
+
 LIMITS: dict[str, Callable[[Array, Array, float], float]] = {
     "Each eigenvalue has its bound, and the step has to meet all: take the smallest.": (
         lambda P, Q, eta: float(_bounds(_jacobian(P, Q, eta)).max())
@@ -197,6 +231,20 @@ LIMITS: dict[str, Callable[[Array, Array, float], float]] = {
     ),
     "2 over the largest modulus is right for real eigenvalues only.": _largest_modulus,
     "-2 over the real part is right for real eigenvalues only.": _by_real_part,
+    "-2 over the real part is right for real eigenvalues only, and there the fastest decides.": (
+        _by_slowest_real_part
+    ),
+    "The eigenvalue with the largest real part need not have the smallest bound: ask all.": (
+        _of_the_slowest
+    ),
+    "The largest real part and the largest modulus may belong to two eigenvalues: each has a "
+    "bound of its own.": _mixed,
+    "The modulus is to be squared: 2 Re + h |lambda|^2 < 0.": _unsquared,
+    "This looks at P only: the eigenvalues are those of all of J_eta.": _of_friction,
+    "This looks at the damping only, P + 2 eta Q Q^T: where are the blocks that turn?": (
+        _of_damping
+    ),
+    "This is the window for P = 0, which is not so here: take the eigenvalues.": _window,
     "The block of the critic's parameters in the lower row is -Q^T (I - 2 eta P).": (
         lambda P, Q, eta: _limit(_unscaled(P, Q, eta))
     ),
@@ -208,6 +256,18 @@ LIMITS: dict[str, Callable[[Array, Array, float], float]] = {
     ),
 }
 """What to say where the limit is that of a known slip, in games whose flow is stable."""
+
+
+def _told(got: Array, right: Array) -> str:
+    i = int(np.argmax(np.abs(got - right)))
+    strength = STRENGTHS[i]
+    return (
+        "For P = diag(0.4, 1.5, 0.9), Q = [[1, 0.3], [-0.4, 0.8], [0.2, -1.1]] and "
+        f"eta = {strength} you give {got[i]:.4g}, and the steps are stable up to {right[i]:.4g}: "
+    )
+
+
+STRENGTHS = (0.3, 1.2, 0.05)
 
 
 @exercise(
@@ -226,7 +286,7 @@ LIMITS: dict[str, Callable[[Array, Array, float], float]] = {
 )
 def _mending_step(step_limit: Callable[..., Any]) -> None:
     P, Q = np.diag([0.4, 1.5, 0.9]), np.array([[1.0, 0.3], [-0.4, 0.8], [0.2, -1.1]])
-    cases = ((P, Q, 0.3), (P, Q, 1.2), (P, Q, 0.05))
+    cases = [(P, Q, eta) for eta in STRENGTHS]
     got = np.array([float(numbers(step_limit(*case), ())) for case in cases])
     right = np.array([_limit(_jacobian(*case)) for case in cases])
     blind = [_limit(_jacobian(0 * P, Q, eta)) for P, Q, eta in cases]
@@ -236,7 +296,8 @@ def _mending_step(step_limit: Callable[..., Any]) -> None:
         expect(not np.allclose(got, [slip(*case) for case in cases]), hint)
     expect(
         np.allclose(got, right, rtol=1e-6),
-        "Wanted is the largest h with |1 + h lambda| < 1 for every eigenvalue of J_eta.",
+        _told(got, right) + "wanted is the largest h with |1 + h lambda| < 1 for every "
+        "eigenvalue of J_eta.",
     )
     square = np.array([[1.0, 0.3], [-0.4, 0.8]])
     unstable = ((np.zeros((2, 2)), square, 0.0), (np.zeros((3, 3)), Q, 0.5))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_course.check import exercise, expect, numbers
+from gan_course.check import WrongAnswer, exercise, expect, numbers
 
 Array = NDArray[np.float64]
 
@@ -136,10 +136,14 @@ def _stability_friction(friction: Callable[..., Any]) -> None:
         np.allclose(got, right) or not np.allclose(got[0], right[0]),
         "This is right for one f only: use the curvature that is given.",
     )
-    expect(
-        np.allclose(got, right),
-        "Minus twice the curvature, times the mean of the outer products of the rows.",
-    )
+    if not np.allclose(got, right):
+        off = np.abs(got[0] - right[0])
+        i, j = np.unravel_index(int(off.argmax()), off.shape)
+        raise WrongAnswer(
+            f"For 7 points with 3 features and f'' = {cases[0]} your entry [{i}, {j}] is "
+            f"{got[0][i, j]:.4g}, and should be {right[0][i, j]:.4g}. Minus twice the curvature, "
+            "times the mean of the outer products of the rows."
+        )
 
 
 # --- stable or not --------------------------------------------------------------------------------
@@ -281,8 +285,12 @@ def _stability_temptation(largest_k: Callable[..., Any]) -> None:
         np.allclose(got, right, rtol=1e-6) or not np.allclose(got[:4], right[:4], rtol=1e-6),
         "This is right for one f only: use the slope and the curvature that are given.",
     )
-    expect(
-        np.allclose(got, right, rtol=1e-6),
-        "Solve both conditions for k, trace negative and determinant positive, and take the "
-        "smaller bound.",
-    )
+    for value, case in zip(got, cases, strict=True):
+        bounds = _trace_bound(*case), _determinant_bound(*case)
+        expect(
+            np.isclose(value, min(bounds), rtol=1e-6),
+            f"For c = {case[0]}, f' = {case[1]} and f'' = {case[2]} you give {value:.4g}. There "
+            f"the trace asks for k < {bounds[0]:.4g} and the determinant for k < {bounds[1]:.4g}. "
+            "Solve both conditions for k, trace negative and determinant positive, and take the "
+            "smaller bound.",
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_course.runtime import is_static
-from gan_course.widgets import masses, portraits
+from gan_course.widgets import birthdays, bounds, coverings, masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
 from gan_course.widgets.pictures import Picture, draw_figure, encode
 from gan_course.widgets.still import Still
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-    from gan_course.widgets.live import Dial, Frames, MovingMass, PhasePortrait, TwoGaussians
+    from gan_course.widgets.live import (
+        BirthdayTest,
+        Dial,
+        EpsilonNet,
+        Frames,
+        MovingMass,
+        PhasePortrait,
+        SampleCalculator,
+        TwoGaussians,
+    )
 
 RUN_ME = "Run this page (rocket button) to move the dial."
 
@@ -246,6 +255,122 @@ def phase_portrait(
     picture = encode(portraits.still_figure(**drawn))
     alt = portraits.describe(drawn, readout)
     return Still("phase_portrait", state, picture, alt, readable={"readout": readout})
+
+
+def epsilon_net(radius: float = 0.5, points: ArrayLike | None = None) -> EpsilonNet | Still:
+    r"""The unit disc to cover with discs of one radius, whose centers the reader places.
+
+    The centers are a net where no place of the disc is farther than the radius from all of them;
+    the smallest net has between :math:`(1/\delta)^2` and :math:`(1 + 2/\delta)^2` points
+    (Vershynin, 2018, corollary 4.2.13). The state is in `radius` and `points`, the numbers in
+    `readout`: see `gan_course.widgets.coverings.evaluate`.
+
+    Parameters
+    ----------
+    radius
+        Of the discs, :math:`\delta`, from 0.2 to 1.
+    points
+        The first centers, pairs in the unit disc, at most 200; none of them is `[]`.
+
+    Raises
+    ------
+    ValueError
+        Where `radius` is out of range, or `points` are not such pairs.
+    """
+    low, high = coverings.RADIUS
+    if not low <= radius <= high:
+        raise ValueError(f"radius={radius:g} must lie in [{low:g}, {high:g}]")
+    state: dict[str, Any] = {"radius": float(radius), "points": coverings.inside(points)}
+    if not is_static():
+        from gan_course.widgets.live import EpsilonNet
+
+        return EpsilonNet(**state)
+    readout = coverings.evaluate(**state)
+    picture = encode(coverings.still_figure(**state))
+    alt = coverings.describe(state["radius"], readout)
+    return Still("epsilon_net", state, picture, alt, readable={"readout": readout})
+
+
+def sample_calculator(
+    m: int = 100, lipschitz: float = 10.0, epsilon: float = 0.1, failure: float = 0.01
+) -> SampleCalculator | Still:
+    """How many samples fool all critics of `m` parameters at once: the bound, with sliders.
+
+    The state is in the arguments' names, the numbers in `readout`: see
+    `gan_course.widgets.bounds.evaluate` and `gan_course.ipm.samples_needed`.
+
+    Parameters
+    ----------
+    m
+        Number of parameters, up to a million.
+    lipschitz
+        Lipschitz constant of a critic's value in its parameters, from 0.1 to 10 000.
+    epsilon
+        Largest gap, from 0.01 to 1.
+    failure
+        Probability that a sample may be bad, from 1e-50 to 0.5.
+
+    Raises
+    ------
+    ValueError
+        Where a value is out of its range, or `m` is not an integer.
+    """
+    state = bounds.checked(m=m, lipschitz=lipschitz, epsilon=epsilon, failure=failure)
+    if not is_static():
+        from gan_course.widgets.live import SampleCalculator
+
+        return SampleCalculator(**state)
+    readout = bounds.evaluate(**state)
+    picture = encode(bounds.still_figure(**state))
+    alt = bounds.describe(state, readout)
+    return Still("sample_calculator", state, picture, alt, readable={"readout": readout})
+
+
+def birthday_test(
+    support: int = 365,
+    draws: int = 23,
+    heavy: float = 0.0,
+    *,
+    drawings: int = 1,
+    seed: int = 5,
+) -> BirthdayTest | Still:
+    r"""The birthday test on a known law: colliding pairs, and the effective support they tell.
+
+    With probability `heavy` a draw is one fixed value, else all values are equally likely. Among
+    `draws` of them, pairs of equal values are counted (Arora & Zhang, 2018), in one drawing and in
+    many. The state is in the arguments' names, the numbers in `readout`: see
+    `gan_course.widgets.birthdays.evaluate`.
+
+    Parameters
+    ----------
+    support
+        Number of values, :math:`n`, up to 100 000.
+    draws
+        Sample size of a drawing, :math:`s`, from 2 to 2000.
+    heavy
+        Share :math:`h` of the mass that is moved to one value, from 0 to 0.9; the value then has
+        probability :math:`h + (1 - h) / n`.
+    drawings
+        How many are there at first, up to 2000.
+    seed
+        Of the pseudo-random numbers, which are the same in the browser.
+
+    Raises
+    ------
+    ValueError
+        Where a value is out of its range, or not an integer where it must be one.
+    """
+    state = birthdays.checked(
+        support=support, draws=draws, heavy=heavy, drawings=drawings, seed=seed
+    )
+    if not is_static():
+        from gan_course.widgets.live import BirthdayTest
+
+        return BirthdayTest(**state)
+    readout = birthdays.evaluate(**state)
+    picture = encode(birthdays.still_figure(**state))
+    alt = birthdays.describe(state, readout)
+    return Still("birthday_test", state, picture, alt, readable={"readout": readout})
 
 
 def dial(

@@ -109,6 +109,8 @@ function render({ model, el }) {
   label.textContent = labels[model.get("index")];
 
   el.classList.add("gc");
+  // JupyterLab would take the arrow keys of a slider for its own shortcuts.
+  el.addEventListener("keydown", (event) => event.key.startsWith("Arrow") && event.stopPropagation());
   el.style.maxWidth = `${model.get("width")}px`;
   const controls = make(
     "div",

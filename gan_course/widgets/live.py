@@ -13,7 +13,7 @@ import traitlets
 from IPython.display import HTML, clear_output, display
 from ipywidgets import FloatSlider, Output, VBox
 
-from gan_course.widgets import masses, portraits
+from gan_course.widgets import birthdays, bounds, coverings, masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate
 from gan_course.widgets.pictures import DISPLAY_DPI, draw_figure, png
 
@@ -114,6 +114,85 @@ class PhasePortrait(anywidget.AnyWidget):
         )
 
     @traitlets.observe("loss", "regularizer", "strength", "mode", "step")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class EpsilonNet(anywidget.AnyWidget):
+    """A disc to cover; see `gan_course.widgets.epsilon_net`."""
+
+    _esm = HERE / "epsilon_net.js"
+    _css = HERE / "widgets.css"
+    radius = traitlets.CFloat(0.5, min=coverings.RADIUS[0], max=coverings.RADIUS[1]).tag(sync=True)
+    points = traitlets.List(
+        traitlets.List(traitlets.CFloat()), [list(point) for point in coverings.START]
+    ).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.validate("points")
+    def _inside(self, proposal: Any) -> list[list[float]]:
+        return coverings.inside(proposal["value"])
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, Any]:
+        return coverings.evaluate(self.radius, self.points)
+
+    @traitlets.observe("radius", "points")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class SampleCalculator(anywidget.AnyWidget):
+    """The samples that a bound asks for; see `gan_course.widgets.sample_calculator`."""
+
+    _esm = HERE / "sample_calculator.js"
+    _css = HERE / "widgets.css"
+    m = traitlets.CInt(100, min=1, max=int(bounds.LIMITS["m"][1])).tag(sync=True)
+    lipschitz = traitlets.CFloat(
+        10.0, min=bounds.LIMITS["lipschitz"][0], max=bounds.LIMITS["lipschitz"][1]
+    ).tag(sync=True)
+    epsilon = traitlets.CFloat(
+        0.1, min=bounds.LIMITS["epsilon"][0], max=bounds.LIMITS["epsilon"][1]
+    ).tag(sync=True)
+    failure = traitlets.CFloat(
+        0.01, min=bounds.LIMITS["failure"][0], max=bounds.LIMITS["failure"][1]
+    ).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, float]:
+        return bounds.evaluate(self.m, self.lipschitz, self.epsilon, self.failure)
+
+    @traitlets.observe("m", "lipschitz", "epsilon", "failure")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class BirthdayTest(anywidget.AnyWidget):
+    """Drawings from a law, and their collisions; see `gan_course.widgets.birthday_test`."""
+
+    _esm = HERE / "birthday_test.js"
+    _css = HERE / "widgets.css"
+    support = traitlets.Int(
+        365, min=birthdays.LIMITS["support"][0], max=birthdays.LIMITS["support"][1]
+    ).tag(sync=True)
+    draws = traitlets.Int(
+        23, min=birthdays.LIMITS["draws"][0], max=birthdays.LIMITS["draws"][1]
+    ).tag(sync=True)
+    heavy = traitlets.CFloat(
+        0.0, min=birthdays.LIMITS["heavy"][0], max=birthdays.LIMITS["heavy"][1]
+    ).tag(sync=True)
+    drawings = traitlets.Int(
+        1, min=birthdays.LIMITS["drawings"][0], max=birthdays.LIMITS["drawings"][1]
+    ).tag(sync=True)
+    seed = traitlets.Int(5, min=0, max=birthdays.SEEDS - 1).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, float]:
+        return birthdays.evaluate(self.support, self.draws, self.heavy, self.drawings, self.seed)
+
+    @traitlets.observe("support", "draws", "heavy", "drawings", "seed")
     def _state_changed(self, change: Any) -> None:
         self.set_trait("readout", self._readout_now())
 

@@ -457,6 +457,8 @@ function render({ model, el }) {
   const histograms = make("div", {}, masses.svg);
   const critic = make("div", { class: "gc-part" }, dual.svg);
   el.classList.add("gc", "gc-moving");
+  // JupyterLab would take the arrow keys of a slider for its own shortcuts.
+  el.addEventListener("keydown", (event) => event.key.startsWith("Arrow") && event.stopPropagation());
   el.append(
     bar,
     key,

@@ -487,6 +487,8 @@ function render({ model, el }) {
     make("span", {}, swatch("critic"), "D* = p / (p + q), right axis"),
   );
   el.classList.add("gc");
+  // JupyterLab would take the arrow keys of a slider for its own shortcuts.
+  el.addEventListener("keydown", (event) => event.key.startsWith("Arrow") && event.stopPropagation());
   el.append(
     make("div", { class: "gc-bar" }, presets, toggles),
     key,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -18,11 +20,14 @@ from scipy import linalg, stats
 from gan_course import metrics
 from gan_course.data import Mixture, StackedDigits, digits, grid, ring
 from gan_course.metrics import (
+    birthday_test,
     digit_classifier,
+    duplicate_probability,
     feature_distance,
     frechet_distance,
     interval,
     mode_coverage,
+    near_duplicates,
     stacked_coverage,
 )
 from gan_course.random import Streams
@@ -134,6 +139,132 @@ def test_bad_samples(shape: tuple[int, ...]) -> None:
         stacked_coverage(torch.zeros(shape))
     with pytest.raises(ValueError, match="x has shape"):
         feature_distance(torch.zeros(shape), torch.zeros(5, 784))
+
+
+# --- the birthday test ----------------------------------------------------------------------------
+
+
+def equal(values: np.ndarray) -> np.ndarray:
+    """Number of other values in its row that each value equals."""
+    return (values[:, :, None] == values[:, None]).sum(2) - 1.0
+
+
+@pytest.mark.parametrize("dim", [1, 2, 8, 9, 40])
+def test_near_duplicates_against_all_distances(dim: int) -> None:
+    points = np.random.default_rng(dim).normal(size=(3, 60, dim))
+    points[:, 50:] = points[:, :10]  # equal points are near at radius 0, too
+    apart = np.linalg.norm(points[:, :, None] - points[:, None], axis=3)
+    for radius in (0.0, math.sqrt(dim)):
+        found = near_duplicates(torch.tensor(points), radius)
+        assert np.array_equal(found, (apart <= radius).sum(2) - 1)
+    assert near_duplicates(points, 0.0).sum(1).tolist() == [20, 20, 20]
+
+
+def test_blocks_of_near_duplicates_do_not_show() -> None:
+    points = np.random.default_rng(1).normal(size=(1, 1100, 12))
+    flat = np.concatenate([points, np.zeros((1, 1100, 1))], axis=2)[..., ::-1]
+    found = near_duplicates(points, 2.5)
+    assert np.array_equal(found, near_duplicates(flat, 2.5))
+    assert found.sum() > 100
+
+
+def test_near_duplicates_mask_a_diverged_seed() -> None:
+    points = torch.zeros(2, 5, 3)
+    points[1, 2, 0] = math.inf
+    partners = near_duplicates(points, 0.1)
+    assert partners[0].tolist() == [4] * 5
+    assert np.isnan(partners[1]).all()
+    result = birthday_test(partners)
+    for name in ("pairs", "variance", "rate", "support", "low", "high"):
+        assert np.isnan(getattr(result, name)).tolist() == [False, True]
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=4),
+    st.integers(4, 5),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=30)
+def test_estimates_have_no_bias(weights: list[int], s: int, chain: bool) -> None:
+    """Over all samples of a small law, for equality and for a relation that is not transitive."""
+    q = np.array(weights) / sum(weights)
+    index = np.arange(len(q))
+    near = np.abs(index[:, None] - index) <= int(chain)
+    draws = np.array(list(itertools.product(index, repeat=s)))
+    weight = q[draws].prod(1)
+    partners = near[draws[:, :, None], draws[:, None]].sum(2) - 1.0
+    result = birthday_test(partners)
+    assert weight @ result.rate == pytest.approx(q @ near @ q)
+    mean = weight @ result.pairs
+    assert weight @ result.variance == pytest.approx(weight @ (result.pairs - mean) ** 2)
+    g = near @ q
+    spread = q @ g**2 - (q @ g) ** 2
+    closed = math.comb(s, 2) * (q @ g) * (1 - q @ g) + s * (s - 1) * (s - 2) * spread
+    assert weight @ result.variance == pytest.approx(closed)
+
+
+@given(st.integers(0, 10**6), st.floats(0.5, 0.999))
+@settings(deadline=None, max_examples=40)
+def test_interval_holds_the_estimate_and_is_garwoods_without_excess(
+    seed: int, level: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    s = int(rng.integers(4, 40))
+    result = birthday_test(equal(rng.integers(0, rng.integers(1, 200), size=(20, s))), level)
+    total, pairs = math.comb(s, 2), result.pairs
+    assert (result.low <= result.support).all()
+    assert (result.support <= result.high).all()
+    assert (result.low >= 1).all()
+    plain = result.variance <= pairs
+    most = stats.chi2.ppf((1 + level) / 2, 2 * pairs + 2) / 2
+    assert result.low[plain] == pytest.approx(np.maximum(total / most, 1)[plain])
+    least = stats.chi2.ppf((1 - level) / 2, 2 * pairs) / 2
+    some = plain & (pairs > 0)
+    assert result.high[some] == pytest.approx((total / least)[some])
+    assert np.isinf(result.high[pairs == 0]).all()
+
+
+def test_known_supports_are_found() -> None:
+    """The interval covers at about its level where values are equally likely, and where not."""
+    rng = np.random.default_rng(3)
+    zipf = 1 / np.arange(1, 301)
+    for q, coverage in ((np.full(300, 1 / 300), 0.93), (zipf / zipf.sum(), 0.88)):
+        result = birthday_test(equal(rng.choice(300, size=(600, 80), p=q)))
+        truth = 1 / (q**2).sum()
+        assert np.mean((result.low <= truth) & (truth <= result.high)) > coverage
+        assert result.rate.mean() == pytest.approx(1 / truth, rel=0.1)
+
+
+def test_duplicate_probability_against_all_samples() -> None:
+    for support, s, heavy in itertools.product((1, 3, 5), (1, 2, 4), (0.0, 0.3, 1.0)):
+        q = np.full(support, (1 - heavy) / support)
+        q[0] += heavy
+        draws = np.array(list(itertools.product(range(support), repeat=s)))
+        different = np.array([len(set(row)) == s for row in draws])
+        none = q[draws].prod(1) @ different
+        assert duplicate_probability(support, s, heavy) == pytest.approx(1 - none, abs=1e-12)
+    assert duplicate_probability(365, 22) < 0.5 < duplicate_probability(365, 23)
+    assert duplicate_probability(10**15, 2) == pytest.approx(1e-15, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: near_duplicates(np.zeros((2, 3)), 1), "samples has shape"),
+        (lambda: near_duplicates(np.zeros((0, 3, 1)), 1), "samples has shape"),
+        (lambda: near_duplicates(np.zeros((1, 3, 1)), -1), "radius is -1"),
+        (lambda: near_duplicates(np.zeros((1, 3, 1)), math.nan), "radius is nan"),
+        (lambda: birthday_test(np.zeros(5)), "partners has shape"),
+        (lambda: birthday_test(np.zeros((2, 3))), "partners has shape"),
+        (lambda: birthday_test(np.zeros((2, 5)), 1.0), "level is 1"),
+        (lambda: duplicate_probability(0, 3), "support is 0"),
+        (lambda: duplicate_probability(5, 0), "draws is 0"),
+        (lambda: duplicate_probability(5, 3, 1.5), "heavy is 1.5"),
+    ],
+)
+def test_bad_birthday_tests(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 # --- the classifier -------------------------------------------------------------------------------

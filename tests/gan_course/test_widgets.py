@@ -18,14 +18,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+import traitlets
 from bs4 import BeautifulSoup
 from PIL import Image
 from scipy.integrate import quad
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import wasserstein_distance
+from scipy.stats import kstest, poisson, wasserstein_distance
+from traitlets import TraitError
 
-from gan_course import dynamics, widgets
-from gan_course.widgets import masses, portraits
+from gan_course import dynamics, ipm, metrics, widgets
+from gan_course.widgets import birthdays, bounds, coverings, masses, portraits
 from gan_course.widgets.pictures import encode
 
 
@@ -426,6 +428,432 @@ def test_phase_portrait_refuses(changes: dict[str, Any], words: str) -> None:
         widgets.phase_portrait(**changes)
 
 
+# ------------------------------------------------------------------ the net
+
+CLOUDS = [
+    np.random.default_rng(n).normal(size=(n, 2)) * 0.4 for n in (1, 2, 3, 4, 6, 9, 14, 25, 40)
+]
+CLOUDS = [cloud / np.maximum(1, np.hypot(*cloud.T))[:, None] for cloud in CLOUDS]
+HEXAGON = [(0.0, 0.0)] + [
+    (math.sqrt(0.75) * math.cos(k * math.pi / 3), math.sqrt(0.75) * math.sin(k * math.pi / 3))
+    for k in range(6)
+]
+
+
+def places(n: int) -> np.ndarray:
+    """The places of a fine grid that are in the unit disc."""
+    line = (np.arange(n) + 0.5) * 2 / n - 1
+    grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+    return grid[np.hypot(*grid.T) <= 1]
+
+
+def lens(distance: float, r: float, s: float) -> float:
+    """Area common to two discs of radii r and s that cross."""
+    a = (distance**2 + r**2 - s**2) / (2 * distance)
+    b = distance - a
+    caps = r**2 * math.acos(a / r) + s**2 * math.acos(b / s)
+    return caps - distance * math.sqrt(r**2 - a**2)
+
+
+@pytest.mark.parametrize("points", CLOUDS)
+@pytest.mark.parametrize("radius", [0.2, 0.45, 1.0])
+def test_the_nets_share_and_farthest_place_are_right(points: np.ndarray, radius: float) -> None:
+    grid = places(160)
+    nearest = np.sqrt(((grid[:, None] - points) ** 2).sum(-1).min(1))
+    assert coverings.share(radius, points.tolist()) == pytest.approx(
+        (nearest <= radius).mean(), abs=6e-3
+    )
+    place, distance = coverings.farthest(points)
+    assert nearest.max() <= distance + 1e-9  # nothing on the grid is farther
+    assert nearest.max() >= distance - 0.02
+    assert np.hypot(*(points - place).T).min() == pytest.approx(distance, abs=1e-12)
+    assert math.hypot(*place) <= 1 + 1e-12
+    found = coverings.evaluate(radius, points.tolist())
+    assert found["net"] == (distance <= radius)
+    assert (found["share"] == 1) == found["net"]
+
+
+@pytest.mark.parametrize(
+    ("points", "radius", "area"),
+    [
+        ([], 0.5, 0),
+        ([(0, 0)], 0.3, 0.3**2),
+        ([(0, 0)], 1, 1),
+        ([(0.2, 0.1)] * 3, 0.4, 0.16),  # the same point thrice
+        ([(-0.5, 0), (0, 0.5)], 0.3, 0.18),
+        ([(-0.1, 0), (0.1, 0)], 0.5, 0.5 - lens(0.2, 0.5, 0.5) / math.pi),
+        ([(0, 1)], 0.6, lens(1, 1, 0.6) / math.pi),
+        ([(0.6, 0.8), (-0.6, -0.8)], 1, 2 * lens(1, 1, 1) / math.pi),
+        (HEXAGON, 0.5, 1),
+    ],
+)
+def test_the_nets_share_in_closed_form(points: Any, radius: float, area: float) -> None:
+    assert coverings.share(radius, points) == pytest.approx(area, abs=1e-12)
+
+
+def test_seven_discs_of_half_the_radius_cover_the_disc() -> None:
+    found = coverings.evaluate(0.5, HEXAGON)
+    assert (found["net"], found["count"], found["farthest"]) == (True, 7, pytest.approx(0.5))
+    assert found["separated"]
+    assert not coverings.evaluate(0.499, HEXAGON)["net"]
+    for left_out in range(7):
+        rest = [point for i, point in enumerate(HEXAGON) if i != left_out]
+        assert coverings.evaluate(0.5, rest)["share"] < 0.99
+
+
+@pytest.mark.parametrize("radius", [0.2, 0.31, 0.5, 0.77, 1.0])
+@pytest.mark.parametrize("start", [[], coverings.START, CLOUDS[5].tolist()])
+def test_the_greedy_net_is_one_and_keeps_to_its_bounds(radius: float, start: Any) -> None:
+    net = coverings.greedy(radius, start)
+    found = coverings.evaluate(radius, net)
+    assert found["net"]
+    assert np.sqrt(((places(80)[:, None] - net) ** 2).sum(-1)).min(1).max() <= radius + 1e-9
+    assert net[: len(start)] == [list(point) for point in start]
+    added = np.array(net[len(start) :]).reshape(-1, 2)
+    for i, point in enumerate(added, len(start)):
+        assert np.hypot(*(np.array(net[:i]).reshape(-1, 2) - point).T).min(initial=9) > radius
+    assert found["lower"] == pytest.approx(radius**-2)
+    assert found["upper"] == pytest.approx((1 + 2 / radius) ** 2)
+    assert found["lower"] <= found["count"]
+    assert found["separated"] == coverings.evaluate(radius, start)["separated"]
+    assert found["count"] <= found["upper"] or not found["separated"]
+
+
+def test_points_that_are_close_are_not_separated() -> None:
+    assert coverings.evaluate(0.5, [[0, 0], [0.6, 0], [0.6, 0.49]])["separated"] is False
+    assert coverings.evaluate(0.5, [[0, 0], [0.6, 0], [0.6, 0.51]])["separated"] is True
+
+
+@pytest.mark.usefixtures("still")
+def test_epsilon_net_still() -> None:
+    widget: Any = widgets.epsilon_net(0.3)
+    points = [list(point) for point in coverings.START]
+    assert state(widget) == {"radius": 0.3, "points": points}
+    assert widget.readout == coverings.evaluate(0.3, points)
+    alt = html(widget).select_one("img")["alt"]
+    assert "with 3 points, and discs of radius 0.3 around them, which cover 27 % of" in alt
+    assert "A cross marks the farthest place" in alt
+    assert "at least 12 and at most 58 points" in alt
+    whole: Any = widgets.epsilon_net(points=np.array(HEXAGON))
+    assert "with 7 points" in html(whole).select_one("img")["alt"]
+    assert "cover 100 % of the area. They are a net" in html(whole).select_one("img")["alt"]
+    bare: Any = widgets.epsilon_net(points=[])
+    assert (bare.points, bare.readout["share"], bare.readout["farthest"]) == ([], 0, math.inf)
+    assert "without any point" in html(bare).select_one("img")["alt"]
+
+
+@pytest.mark.usefixtures("live")
+def test_epsilon_net_live() -> None:
+    widget: Any = widgets.epsilon_net()
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["net"]), "readout")
+    assert widget.readout["count"] == 3
+    widget.points = HEXAGON
+    widget.radius = 0.4
+    assert widget.readout == coverings.evaluate(0.4, HEXAGON)
+    assert seen == [True, False]
+    sent = [[math.cos(k), math.sin(k)] for k in range(20)]  # on the edge but for rounding
+    widget.points = sent
+    assert widget.points == sent
+    with pytest.raises(ValueError, match=r"points=.* must all lie in the unit disc"):
+        widget.points = [[0.9, 0.9]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"radius": 0.1}, r"radius=0.1 must lie in \[0.2, 1\]"),
+        ({"radius": math.nan}, r"radius=nan must lie in"),
+        ({"points": [[1, 1]]}, r"points=.* must all lie in the unit disc"),
+        ({"points": [[math.nan, 0]]}, r"points=.* must all lie in the unit disc"),
+        ({"points": [0.1, 0.2]}, r"points has shape \(2,\); allowed are pairs"),
+        ({"points": [[0, 0, 0]]}, r"points has shape \(1, 3\)"),
+        ({"points": np.zeros((201, 2))}, r"points has 201 points; allowed are at most 200"),
+    ],
+)
+def test_epsilon_net_refuses(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        widgets.epsilon_net(**changes)
+
+
+# ------------------------------------------------------------------ the calculator
+
+SIZES = [
+    (1, 0.1, 1.0, 0.5),
+    (100, 10.0, 0.1, 0.01),
+    (137, 2.5, 0.033, 1e-9),
+    (1_000_000, 1e4, 0.01, 1e-50),
+]
+
+
+@pytest.mark.parametrize(("m", "lipschitz", "epsilon", "failure"), SIZES)
+def test_the_calculators_numbers_are_right(
+    m: int, lipschitz: float, epsilon: float, failure: float
+) -> None:
+    found = bounds.evaluate(m, lipschitz, epsilon, failure)
+    assert found["samples"] == ipm.samples_needed(m, lipschitz, epsilon, failure)
+
+    def log_failure(samples: float, log_critics: float) -> float:
+        return math.log(2) + log_critics - samples * epsilon**2 / 8
+
+    log_net = m * math.log(1 + 8 * lipschitz / epsilon)
+    assert found["log_net"] == pytest.approx(log_net)
+    assert found["radius"] == pytest.approx(epsilon / 4 / lipschitz)
+    for samples, log_critics in ((found["samples"], log_net), (found["alone"], 0.0)):
+        slack = 1e-12 * samples * epsilon**2
+        assert log_failure(samples, log_critics) <= math.log(failure) + slack
+        assert log_failure(samples - 1, log_critics) > math.log(failure) - slack
+    assert 0 < found["share"] < 1
+    part = 1 - found["alone"] / found["samples"]
+    assert found["share"] == pytest.approx(part, abs=2 / found["samples"])
+    assert found["samples"] < bounds.TOP
+
+
+@pytest.mark.parametrize("name", bounds.LIMITS)
+def test_the_calculators_sliders_have_round_values(name: str) -> None:
+    values = bounds.ticks(name)
+    assert values == sorted(set(values))
+    assert [values[0], values[-1]] == list(bounds.LIMITS[name])
+    ratios = np.divide(values[1:], values[:-1])
+    assert ratios.max() <= (10 if name == "failure" else 2) + 1e-9
+    assert all(len(f"{value:e}".rstrip("0").split("e")[0].rstrip("0")) <= 3 for value in values)
+    if name == "m":
+        assert all(value == int(value) for value in values)
+    default = {"m": 100, "lipschitz": 10, "epsilon": 0.1, "failure": 0.01}[name]
+    assert default in values
+
+
+@pytest.mark.usefixtures("still")
+def test_sample_calculator_still() -> None:
+    widget: Any = widgets.sample_calculator()
+    assert state(widget) == {"m": 100, "lipschitz": 10, "epsilon": 0.1, "failure": 0.01}
+    assert widget.readout == bounds.evaluate(100, 10, 0.1, 0.01)
+    alt = html(widget).select_one("img")["alt"]
+    assert f"zeta = 0.01 it is {ipm.samples_needed(100, 10, 0.1, 0.01):,}, of which" in alt
+    assert "the net takes 99.2%" in alt
+    assert (widgets.sample_calculator(m=7).m, type(state(widget)["m"])) == (7, int)  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("live")
+def test_sample_calculator_live() -> None:
+    widget: Any = widgets.sample_calculator(m=50)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["samples"]), "readout")
+    widget.epsilon, widget.m = 0.2, 200
+    assert seen == [ipm.samples_needed(m, 10, 0.2, 0.01) for m in (50, 200)]
+    with pytest.raises(traitlets.TraitError, match="not be less than 1"):
+        widget.m = 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"m": 0}, r"m=0 must lie in \[1, 1e\+06\]"),
+        ({"m": 1.5}, "m=1.5 must be an integer"),
+        ({"lipschitz": 0}, r"lipschitz=0 must lie in \[0.1, 10000\]"),
+        ({"epsilon": 1.5}, r"epsilon=1.5 must lie in \[0.01, 1\]"),
+        ({"epsilon": math.nan}, r"epsilon=nan must lie in"),
+        ({"failure": 0}, r"failure=0 must lie in \[1e-50, 0.5\]"),
+    ],
+)
+def test_sample_calculator_refuses(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        widgets.sample_calculator(**changes)
+
+
+# ------------------------------------------------------------------ the birthday test
+
+LAWS_WITH_DRAWS = [
+    (365, 23, 0.0),
+    (1, 2, 0.0),
+    (1, 40, 0.9),
+    (2, 2, 0.5),
+    (10, 11, 0.0),
+    (4, 4, 0.25),
+    (50, 12, 0.3),
+    (100_000, 400, 0.0),
+    (100_000, 23, 0.15),
+    (2000, 300, 0.05),
+    (3, 300, 0.0),
+]
+
+
+def law_of(support: int, heavy: float) -> np.ndarray:
+    law = np.full(support, (1 - heavy) / support)
+    law[0] += heavy
+    return law
+
+
+@pytest.mark.parametrize(("support", "draws", "heavy"), LAWS_WITH_DRAWS)
+def test_the_birthdays_law_is_right(support: int, draws: int, heavy: float) -> None:
+    now = birthdays.evaluate(support, draws, heavy, 1, 0)
+    law, total = law_of(support, heavy), math.comb(draws, 2)
+    squares, cubes = (law**2).sum(), (law**3).sum()
+    assert now["effective"] == pytest.approx(1 / squares)
+    assert now["expected"] == pytest.approx(total * squares)
+    shared = draws * (draws - 1) * (draws - 2) * (cubes - squares**2)
+    variance = total * (squares - squares**2) + shared
+    assert now["dispersion"] == pytest.approx(variance / (total * squares), abs=1e-9)
+    none = [1.0] + [0.0] * draws  # elementary symmetric polynomials of the law
+    for chance in law if support < 500 else []:
+        none[1:] = [b + chance * a for a, b in pairwise(none)]
+    if support < 500:
+        right = 1 - math.factorial(draws) * none[draws] if draws <= support else 1.0
+        assert now["probability"] == pytest.approx(right, abs=1e-12)
+    assert now["probability"] == pytest.approx(
+        metrics.duplicate_probability(support, draws, heavy), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 5, 2**32 - 1])
+@pytest.mark.parametrize(("support", "draws", "heavy"), LAWS_WITH_DRAWS)
+def test_the_birthdays_drawings_follow_the_law(
+    support: int, draws: int, heavy: float, seed: int
+) -> None:
+    """Means and variances within four standard errors of their exact values, over 1500 drawings."""
+    found = birthdays.counts(support, draws, heavy, 1500, seed)
+    now = birthdays.evaluate(support, draws, heavy, 1500, seed)
+    variance = now["dispersion"] * now["expected"]
+    assert abs(found.mean() - now["expected"]) <= 4 * math.sqrt(variance / 1500) + 1e-6
+    assert found.mean() == now["mean"]
+    p = now["probability"]
+    assert (found > 0).sum() == now["collided"]
+    assert abs(now["collided"] / 1500 - p) <= 4 * math.sqrt(p * (1 - p) / 1500) + 1e-6
+    error = np.std((found - found.mean()) ** 2) / math.sqrt(1500)
+    assert abs(found.var() - variance) <= 4 * error + 1e-6
+
+
+def test_the_birthdays_numbers_are_uniform_and_unrelated() -> None:
+    u = birthdays.uniforms(3, list(range(400)), 2000)
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert kstest(u.ravel(), "uniform").pvalue > 1e-3
+    for a, b in (
+        (u[:, :-1], u[:, 1:]),
+        (u[:-1], u[1:]),
+        (u, birthdays.uniforms(4, range(400), 2000)),
+    ):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 4 / math.sqrt(a.size)
+    assert np.array_equal(birthdays.uniforms(3, [7], 50), u[7:8, :50])
+    values = birthdays.drawn(6, 2000, 0.4, 3, [0, 1, 2])
+    shares = np.bincount(values.ravel(), minlength=6) / values.size
+    assert shares == pytest.approx(law_of(6, 0.4), abs=0.03)
+
+
+def test_colliding_pairs_are_counted_in_each_drawing() -> None:
+    values = np.array([[3, 1, 3, 3, 1, 0], [5, 4, 3, 2, 1, 0], [7, 7, 7, 7, 7, 7]])
+    assert birthdays.colliding_pairs(values).tolist() == [4, 0, 15]
+    drawings = birthdays.drawn(20, 30, 0.2, 1, range(300))
+    equal = (drawings[:, :, None] == drawings[:, None]).sum((1, 2))
+    assert np.array_equal(birthdays.counts(20, 30, 0.2, 300, 1), (equal - 30) // 2)
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 2, 7, 40, 300])
+def test_the_birthdays_interval_is_garwoods(pairs: int) -> None:
+    low, high = birthdays.interval(pairs, 25)
+    if pairs == 300:  # every pair of the 25 draws
+        assert low == 1
+    else:
+        assert poisson.cdf(pairs, 300 / low) == pytest.approx(0.025)
+    if pairs == 0:
+        assert high == math.inf
+    else:
+        assert poisson.sf(pairs - 1, 300 / high) == pytest.approx(0.025)
+        assert low <= 300 / pairs <= high
+
+
+@pytest.mark.parametrize(("support", "draws", "heavy"), LAWS_WITH_DRAWS)
+def test_the_birthdays_count_the_intervals_that_hold_the_truth(
+    support: int, draws: int, heavy: float
+) -> None:
+    now = birthdays.evaluate(support, draws, heavy, 200, 2)
+    truth = now["effective"]
+    held = 0
+    for pairs in birthdays.counts(support, draws, heavy, 200, 2):
+        low, high = birthdays.interval(int(pairs), draws)
+        held += low <= truth * (1 + 1e-12) and truth <= high
+    assert now["covered"] == held
+    if not heavy:
+        assert held >= 0.9 * 200  # each interval holds a Poisson mean with at least 95 %
+
+
+def test_heavy_values_break_the_birthdays_interval() -> None:
+    assert birthdays.evaluate(100_000, 23, 0.15, 500, 0)["covered"] < 0.7 * 500
+
+
+@pytest.mark.parametrize(("support", "draws", "heavy"), LAWS_WITH_DRAWS)
+def test_the_birthdays_histogram_holds_everything(support: int, draws: int, heavy: float) -> None:
+    found = birthdays.counts(support, draws, heavy, 300, 0)
+    now = birthdays.evaluate(support, draws, heavy, 300, 0)
+    edges = birthdays.bins(now["expected"], now["dispersion"], found)
+    assert np.histogram(found, edges)[0].sum() == 300
+    assert edges[-1] > found.max()
+    assert 2 <= len(edges) <= birthdays.BARS + 1
+    assert (np.diff(edges, 2) == 0).all()
+    shares = birthdays.poisson(now["expected"], edges)
+    right = np.diff(poisson.cdf(edges - 1, now["expected"]))
+    assert shares == pytest.approx(right, abs=1e-9)
+    assert shares.sum() > 0.998
+
+
+@pytest.mark.usefixtures("still")
+def test_birthday_test_still() -> None:
+    widget: Any = widgets.birthday_test(1000, 40, 0.1, drawings=30, seed=9)
+    assert state(widget) == {
+        "support": 1000,
+        "draws": 40,
+        "heavy": 0.1,
+        "drawings": 30,
+        "seed": 9,
+    }
+    assert widget.readout == birthdays.evaluate(1000, 40, 0.1, 30, 9)
+    alt = html(widget).select_one("img")["alt"]
+    assert alt.startswith("One drawing of 40 from 1000 values, one with 0.1 of the mass more")
+    assert f"{widget.readout['pairs']} colliding pairs" in alt
+    assert "of 30 drawings" in alt
+    plain: Any = widgets.birthday_test()
+    assert (plain.support, plain.draws, plain.heavy, plain.drawings) == (365, 23, 0.0, 1)
+    assert plain.readout["probability"] == pytest.approx(0.507297, abs=1e-6)
+    assert plain.readout["pairs"] > 0  # there is something to see at once
+    none: Any = widgets.birthday_test(100_000, 2)
+    assert "effective support is infinite" in html(none).select_one("img")["alt"]
+
+
+@pytest.mark.usefixtures("live")
+def test_birthday_test_live() -> None:
+    widget: Any = widgets.birthday_test()
+    assert widget.readout == birthdays.evaluate(365, 23, 0.0, 1, widget.seed)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["collided"]), "readout")
+    widget.drawings = 101
+    widget.heavy = 0.25
+    assert widget.readout == birthdays.evaluate(365, 23, 0.25, 101, widget.seed)
+    assert seen[-1] == widget.readout["collided"] > seen[0]
+    with pytest.raises(TraitError):
+        widget.support = 100_001
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"support": 0}, r"support=0 must be a whole number in \[1, 100000\]"),
+        ({"support": 10**6}, r"support=1e\+06 must be a whole number"),
+        ({"support": 365.5}, r"support=365.5 must be a whole number"),
+        ({"support": math.inf}, r"support=inf must be a whole number"),
+        ({"draws": 1}, r"draws=1 must be a whole number in \[2, 2000\]"),
+        ({"draws": math.nan}, r"draws=nan must be a whole number"),
+        ({"heavy": -0.1}, r"heavy=-0.1 must lie in \[0, 0.9\]"),
+        ({"heavy": 1}, r"heavy=1 must lie in \[0, 0.9\]"),
+        ({"heavy": math.nan}, r"heavy=nan must lie in"),
+        ({"drawings": 0}, r"drawings=0 must be a whole number in \[1, 2000\]"),
+        ({"seed": -1}, r"seed=-1 must be a whole number in \[0, 4294967295\]"),
+    ],
+)
+def test_birthday_test_refuses(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        widgets.birthday_test(**changes)
+
+
 # ------------------------------------------------------------------ the dial
 
 RANGE = {"label": "height", "start": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.5}
@@ -476,6 +904,9 @@ def test_stills_need_no_widget_libraries() -> None:
         "widgets.two_gaussians()._repr_mimebundle_()\n"
         "widgets.moving_mass()._repr_mimebundle_()\n"
         "widgets.phase_portrait(mode='alternating')._repr_mimebundle_()\n"
+        "widgets.epsilon_net()._repr_mimebundle_()\n"
+        "widgets.sample_calculator()._repr_mimebundle_()\n"
+        "widgets.birthday_test()._repr_mimebundle_()\n"
         "print(light or '', {'anywidget', 'ipywidgets'} & set(sys.modules) or '')"
     )
     root = Path(__file__).parents[2]

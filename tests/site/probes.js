@@ -36,7 +36,7 @@ window.probes = {
 
   /** All that a widget draws, as one string. */
   picture(widget) {
-    const geometry = ["d", "cx", "cy", "transform"];
+    const geometry = ["d", "cx", "cy", "r", "transform"];
     return [
       ...[...widget.querySelectorAll("img")].map((node) => node.src),
       ...[...widget.querySelectorAll("svg *")].flatMap((node) =>

@@ -18,9 +18,22 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Locator, Page
 from scipy.integrate import quad
 from scipy.special import expit, log_expit
+from scipy.stats import poisson
 
-from gan_course import dynamics, transport
-from gan_course.widgets import frames, moving_mass, phase_portrait, portraits, two_gaussians
+from gan_course import dynamics, ipm, transport
+from gan_course.widgets import (
+    birthday_test,
+    birthdays,
+    bounds,
+    coverings,
+    epsilon_net,
+    frames,
+    moving_mass,
+    phase_portrait,
+    portraits,
+    sample_calculator,
+    two_gaussians,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 TASKS = ("critical strength", "unstable step")
@@ -31,6 +44,9 @@ SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Pag
 <script defer src="../../_static/widgets/two_gaussians.js"></script>
 <script defer src="../../_static/widgets/moving_mass.js"></script>
 <script defer src="../../_static/widgets/phase_portrait.js"></script>
+<script defer src="../../_static/widgets/birthday_test.js"></script>
+<script defer src="../../_static/widgets/epsilon_net.js"></script>
+<script defer src="../../_static/widgets/sample_calculator.js"></script>
 <script defer src="../../_static/widget-shim.js"></script></head>
 <body><main><h1>Page</h1>{}</main></body></html>"""
 
@@ -61,6 +77,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "uniform.html": [phase_portrait("uniform", mode="alternating")],
             "critical.html": [phase_portrait(regularizer="R1", strength=1, task=TASKS[0])],
             "step.html": [phase_portrait(mode="alternating", task=TASKS[1])],
+            "net.html": [epsilon_net()],
+            "calculator.html": [sample_calculator()],
+            "between.html": [sample_calculator(137, 3.7, 0.033, 3e-9)],
+            "birthday.html": [birthday_test()],
         }
         for name, widgets in pages.items():
             html = "".join(widget._repr_mimebundle_()["text/html"] for widget in widgets)
@@ -1137,6 +1157,900 @@ def test_the_portrait_marks_the_unstable_step(task: Callable[[str], Page]) -> No
         assert words in got[1]
 
 
+# ------------------------------------------------------------------ the net
+
+NET_MODULE = """async ([cases, body]) => {
+    const blob = new Blob([window.gcWidgetSources.epsilon_net], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return cases.map(new Function("m", `return ([r, p]) => ${body}`)(m));
+}"""
+Points = NDArray[np.float64]
+
+
+@pytest.fixture
+def net(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("net.html")
+        assert opened.troubles == []
+
+
+def clouds(count: int) -> list[tuple[float, list[list[float]]]]:
+    """Radii and points of the disc: scattered, on the edge, in the center, in rows, and twice."""
+    random = np.random.default_rng(11)
+    cases: list[tuple[float, list[list[float]]]] = [
+        (0.5, []),
+        (1.0, [[0.0, 0.0]]),
+        (0.4, [[0.0, 0.0], [0.0, 0.0], [0.3, 0.0]]),
+        (0.45, [[x / 4, 0.0] for x in range(-4, 5)]),
+        (0.5, [[math.cos(k), math.sin(k)] for k in range(12)]),
+    ]
+    for n in range(1, count + 1):
+        points = random.normal(size=(n, 2)) * random.uniform(0.2, 0.7)
+        points /= np.maximum(1, np.hypot(*points.T))[:, None]
+        cases.append((float(random.uniform(0.2, 1)), points.tolist()))
+    return cases
+
+
+def test_the_nets_mathematics_agrees_with_the_package(net: Page) -> None:
+    cases = clouds(30)
+    body = "[m.evaluate(r, p), m.share(r, p), m.farthest(p), m.greedy(r, p)]"
+    for (radius, points), (now, part, far, full) in zip(
+        cases, net.evaluate(NET_MODULE, [cases, body]), strict=True
+    ):
+        right = coverings.evaluate(radius, points)
+        assert now.pop("place") == far["place"]
+        assert now == pytest.approx(right, abs=1e-9)
+        assert part == pytest.approx(coverings.share(radius, points), abs=1e-9)
+        assert far["distance"] == right["farthest"] or math.isclose(
+            far["distance"], right["farthest"]
+        )
+        assert far["place"] == pytest.approx(coverings.farthest(points)[0], abs=1e-7)
+        assert len(full) == len(coverings.greedy(radius, points))
+        assert coverings.evaluate(radius, full)["net"]
+
+
+def test_the_nets_module_and_package_name_the_same_things(net: Page) -> None:
+    ((radius, most),) = net.evaluate(NET_MODULE, [[[0, 0]], "[m.RADIUS, m.MOST]"])
+    assert tuple(radius) == coverings.RADIUS
+    assert most == coverings.MOST
+
+
+def test_two_hundred_points_do_not_stop_the_hand(net: Page) -> None:
+    random = np.random.default_rng(2)
+    angle, size = random.uniform(0, 2 * np.pi, 200), np.sqrt(random.uniform(0, 1, 200))
+    case = [0.2, (size * [np.cos(angle), np.sin(angle)]).T.tolist()]
+    timed = "((t) => (m.evaluate(r, p), performance.now() - t))(performance.now())"
+    assert min(net.evaluate(NET_MODULE, [[case] * 3, timed])) < 500
+
+
+def net_points(page: Page) -> Points:
+    after_drawing(page)
+    nodes = page.locator("[role=slider][data-x]")
+    found = nodes.evaluate_all("all => all.map(n => [n.dataset.x, n.dataset.y].map(Number))")
+    return np.array(found, dtype=float).reshape(-1, 2)
+
+
+def net_scale(page: Page) -> tuple[NDArray[np.float64], float]:
+    """The disc's middle in the window, and how many pixels its radius has."""
+    box = page.locator(".gc-edge").evaluate(
+        "n => { const m = n.getScreenCTM(), at = (key) => Number(n.getAttribute(key));"
+        "return [m.a * at('cx') + m.e, m.d * at('cy') + m.f, m.a * at('r')]; }"
+    )
+    return np.array(box[:2]), box[2]
+
+
+def net_pixel(page: Page, point: Any) -> tuple[float, float]:
+    middle, unit_length = net_scale(page)
+    x, y = middle + np.multiply(point, [unit_length, -unit_length])
+    return float(x), float(y)
+
+
+def drawn_circles(page: Page, selector: str) -> NDArray[np.float64]:
+    """Centers and radii, in the disc's unit."""
+    edge = [float(str(page.locator(".gc-edge").get_attribute(key))) for key in ("cx", "cy", "r")]
+    columns = [numbers(page, f"{selector} circle", key) for key in ("cx", "cy", "r")]
+    x, y, r = columns
+    return np.stack([(x - edge[0]) / edge[2], (edge[1] - y) / edge[2], r / edge[2]], 1)
+
+
+def assert_the_net_is_right(page: Page, radius: float) -> dict[str, Any]:
+    """Discs, handles, cross, numbers and words are those of the points."""
+    points = net_points(page)
+    right = coverings.evaluate(radius, points.tolist())
+    shown = readouts(page)
+    assert shown == pytest.approx({key: right[key] for key in shown}, abs=1e-9)
+    assert set(shown) == {"count", "share", "farthest", "lower", "upper"}
+    wanted = np.column_stack([points, np.full(len(points), radius)])
+    for layer in (".gc-covered", ".gc-outlines"):
+        assert drawn_circles(page, layer) == pytest.approx(wanted, abs=1e-3)
+    middle, unit_length = net_scale(page)
+    for node, point in zip(page.locator(".gc-handle").all(), points, strict=True):
+        assert center(node) == pytest.approx(middle + point * [unit_length, -unit_length], abs=0.1)
+    cross = page.locator(".gc-farthest")
+    if right["net"] or not len(points):
+        assert cross.get_attribute("d") == ""
+    else:
+        x, y, *_ = drawn(page, ".gc-farthest")[0]
+        box = page.locator(".gc-net svg").bounding_box()
+        assert box is not None
+        at = (np.array([x + 6 + box["x"], y + 6 + box["y"]]) - middle) / [unit_length, -unit_length]
+        assert np.hypot(*(points - at).T).min() == pytest.approx(right["farthest"], abs=5e-3)
+        assert np.hypot(*at) <= 1.005
+    said = page.locator(".gc-said")
+    assert said.get_attribute("data-net") == str(right["net"]).lower()
+    assert said.inner_text().startswith("A net.") == right["net"]
+    return right
+
+
+def test_the_nets_buttons(net: Page) -> None:
+    start = net_points(net)
+    assert start == pytest.approx(np.array(coverings.START))
+    found = assert_the_net_is_right(net, 0.5)
+    assert (found["count"], found["net"]) == (3, False)
+    assert "Not a net, wherever they are" in net.locator(".gc-said").inner_text()
+
+    one, whole, remove, clear, reset = (
+        net.get_by_role("button", name=name)
+        for name in ("Add farthest", "Add until covered", "Remove chosen", "Clear", "Reset")
+    )
+    one.click()
+    assert net_points(net)[-1] == pytest.approx(coverings.farthest(start)[0], abs=1e-9)
+    assert "Not a net: the cross is 0." in net.locator(".gc-said").inner_text()
+    whole.click()
+    found = assert_the_net_is_right(net, 0.5)
+    assert net_points(net) == pytest.approx(np.array(coverings.greedy(0.5, start)), abs=1e-7)
+    assert found["net"]
+    assert found["separated"]
+    assert "at most 25 such points fit" in net.locator(".gc-said").inner_text()
+    assert net.locator("[data-readout=share]").inner_text() == "100.0 %"
+    assert whole.get_attribute("aria-disabled") == "true"
+    one.click()  # still possible: a net with a point too many
+    assert "it may have more points than it needs" in net.locator(".gc-said").inner_text()
+    remove.click()
+    assert assert_the_net_is_right(net, 0.5)["count"] == found["count"]
+    clear.click()
+    assert assert_the_net_is_right(net, 0.5)["count"] == 0
+    assert "No point yet" in net.locator(".gc-said").inner_text()
+    assert net.locator("[data-readout=farthest]").inner_text() == "∞"
+    assert remove.get_attribute("aria-disabled") == clear.get_attribute("aria-disabled") == "true"
+    remove.click(force=True)
+    one.click()
+    assert net_points(net) == pytest.approx(np.zeros((1, 2)))
+    reset.click()
+    assert net_points(net) == pytest.approx(start)
+    assert_the_net_is_right(net, 0.5)
+
+
+def test_the_nets_radius(net: Page) -> None:
+    for radius in (0.2, 0.93, 1.0, 0.37):
+        set_slider(net, "radius", radius)
+        assert_the_net_is_right(net, radius)
+    net.get_by_role("button", name="Add until covered").click()
+    count = assert_the_net_is_right(net, 0.37)["count"]
+    set_slider(net, "radius", 0.36)
+    found = assert_the_net_is_right(net, 0.36)
+    assert (found["count"], found["net"]) == (count, found["farthest"] <= 0.36)
+    assert (
+        net.locator("[data-readout=lower]").inner_text(),
+        net.locator("[data-readout=upper]").inner_text(),
+    ) == ("8", "42")
+
+
+def test_the_discs_of_half_the_radius_lie_apart_in_a_larger_disc(net: Page) -> None:
+    net.get_by_role("button", name="Add until covered").click()
+    assert drawn_circles(net, ".gc-packing").shape == (0, 3)
+    net.get_by_role("checkbox").check()
+    assert_the_net_is_right(net, 0.5)
+    outer, *inner = drawn_circles(net, ".gc-packing")
+    assert outer == pytest.approx([0, 0, 1.25], abs=1e-3)
+    points = np.array(inner)[:, :2]
+    assert points == pytest.approx(net_points(net), abs=1e-3)
+    assert np.array(inner)[:, 2] == pytest.approx(np.full(len(inner), 0.25), abs=1e-3)
+    gaps = np.hypot(*(points[:, None] - points).T)[~np.eye(len(points), dtype=bool)]
+    assert gaps.min() > 0.499
+    assert (np.hypot(*points.T) + 0.25).max() < 1.251
+
+
+def test_the_mouse_adds_and_moves_points(net: Page) -> None:
+    net.get_by_role("button", name="Clear").click()
+    mouse = net.mouse
+    mouse.click(*net_pixel(net, (0.5, 0.25)))
+    mouse.click(*net_pixel(net, (-0.6, 0.1)))
+    assert net_points(net) == pytest.approx(np.array([[0.5, 0.25], [-0.6, 0.1]]), abs=0.01)
+    mouse.move(*net_pixel(net, (0, -0.5)))  # a new one, which stays in the hand
+    mouse.down()
+    mouse.move(*net_pixel(net, (0.1, -0.6)), steps=3)
+    mouse.up()
+    assert net_points(net)[2] == pytest.approx((0.1, -0.6), abs=0.01)
+    mouse.move(*net_pixel(net, (0, 0)))  # let go: no longer follows
+    assert len(net_points(net)) == 3
+    x, y = net_pixel(net, net_points(net)[0])
+    mouse.move(x + 5, y + 4)  # off its middle: it does not jump
+    mouse.down()
+    mouse.move(x + 6, y + 4)
+    assert net_points(net)[0] == pytest.approx((0.5, 0.25), abs=0.02)
+    to_x, to_y = net_pixel(net, (3, 4))
+    mouse.move(to_x + 5, to_y + 4, steps=4)
+    mouse.up()
+    assert net_points(net)[0] == pytest.approx((0.6, 0.8), abs=0.01)
+    assert np.hypot(*net_points(net)[0]) == pytest.approx(1)  # it stays in the disc
+    assert_the_net_is_right(net, 0.5)
+    mouse.click(*net_pixel(net, (0.95, -0.95)))  # outside: nothing
+    assert len(net_points(net)) == 3
+    net.get_by_role("button", name="Remove chosen").click()  # the one that was moved
+    assert net_points(net) == pytest.approx(np.array([[-0.6, 0.1], [0.1, -0.6]]), abs=0.01)
+    assert_the_net_is_right(net, 0.5)
+
+
+def focused_point(page: Page) -> str | None:
+    after_drawing(page)
+    name = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    return None if name is None else str(name)
+
+
+def test_keys_move_add_and_remove_points(net: Page) -> None:
+    net.evaluate(
+        "addEventListener('keydown', ({ key }) => { if (key !== 'Shift') window.leaked = key; })"
+    )
+    second = net.get_by_role("slider", name="Point 2 of 3")
+    at = np.array(coverings.START[1])
+    for key, by in [
+        ("ArrowRight", (0.02, 0)),
+        ("ArrowUp", (0, 0.02)),
+        ("Shift+ArrowLeft", (-0.1, 0)),
+        ("Shift+ArrowDown", (0, -0.1)),
+        ("ArrowLeft", (-0.02, 0)),
+        ("ArrowDown", (0, -0.02)),
+    ]:
+        second.press(key)
+        at = at + by
+        assert net_points(net)[1] == pytest.approx(at, abs=1e-9)
+    assert second.get_attribute("aria-valuetext") == f"x = {at[0]:.2f}, y = {at[1]:.2f}"
+    assert_the_net_is_right(net, 0.5)
+    ring = second.locator(".gc-reach").evaluate("n => getComputedStyle(n).stroke")
+    assert ring != "rgba(0, 0, 0, 0)"  # the focus is visible
+
+    keyboard = net.keyboard
+    keyboard.press("PageDown")
+    assert focused_point(net) == "Point 3 of 3"
+    keyboard.press("PageDown")
+    assert focused_point(net) == "Point 1 of 3"
+    keyboard.press("PageUp")
+    assert focused_point(net) == "Point 3 of 3"
+    stops = "all => all.filter(n => n.tabIndex === 0).length"
+    assert net.locator("[role=slider][data-x]").evaluate_all(stops) == 1
+    place = coverings.farthest(net_points(net))[0]
+    keyboard.press("Enter")
+    assert focused_point(net) == "Point 4 of 4"
+    assert net_points(net)[3] == pytest.approx(place, abs=1e-9)
+    for _ in range(40):
+        keyboard.press("Shift+ArrowUp")
+    assert net_points(net)[3] == pytest.approx((0, 1), abs=0.1)  # along the edge to the top
+    keyboard.press("PageDown")
+    keyboard.press("Delete")
+    assert focused_point(net) == "Point 1 of 3"
+    keyboard.press("Backspace")
+    keyboard.press("Delete")
+    keyboard.press("Delete")
+    assert len(net_points(net)) == 0
+    assert net.evaluate("document.activeElement.textContent") == "Add farthest"
+    assert net.evaluate("window.leaked ?? null") is None  # JupyterLab would take them
+    keyboard.press("Enter")
+    assert net_points(net) == pytest.approx(np.zeros((1, 2)))
+    net.locator("[data-trait=radius]").press("ArrowRight")
+    assert_the_net_is_right(net, 0.51)
+    assert net.evaluate("window.leaked") == "Enter"  # of the button, as always
+
+
+def test_the_tab_key_stops_once_in_the_disc(net: Page) -> None:
+    net.get_by_role("slider", name="Point 3 of 3").focus()
+    net.keyboard.press("Shift+Tab")
+    assert net.evaluate("document.activeElement === document.body")
+    net.keyboard.press("Tab")
+    assert focused_point(net) == "Point 3 of 3"
+    net.keyboard.press("Tab")
+    assert net.evaluate("document.activeElement.dataset.trait") == "radius"
+
+
+def test_a_finger_adds_and_moves_points_and_scrolls(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        visit.page.set_viewport_size({"width": 375, "height": 667})
+        page = visit.goto("net.html")
+        page.get_by_role("button", name="Clear").tap()
+        page.evaluate("scrollTo(0, 0)")
+        for point in ((0.5, 0.5), (-0.5, -0.2)):
+            page.touchscreen.tap(*net_pixel(page, point))
+        assert net_points(page) == pytest.approx(np.array([[0.5, 0.5], [-0.5, -0.2]]), abs=0.02)
+        touch = finger(page)
+        (x, y), (to_x, to_y) = net_pixel(page, (0.5, 0.5)), net_pixel(page, (0.2, -0.6))
+        touch("touchStart", (x, y))
+        for part in np.linspace(0.1, 1, 10):
+            touch("touchMove", (x + part * (to_x - x), y + part * (to_y - y)))
+        touch("touchEnd")
+        assert net_points(page)[0] == pytest.approx((0.2, -0.6), abs=0.03)
+        assert page.evaluate("scrollY") == 0
+        page.touchscreen.tap(*net_pixel(page, net_points(page)[1]))  # takes it, adds none
+        page.get_by_role("button", name="Remove chosen").tap()
+        assert net_points(page) == pytest.approx(np.array([[0.2, -0.6]]), abs=0.03)
+        assert_the_net_is_right(page, 0.5)
+        page.evaluate("scrollTo(0, 0)")
+        x, y = net_pixel(page, (-0.5, 0.1))  # away from the points, the page scrolls
+        touch("touchStart", (x, y))
+        for step in range(1, 7):
+            touch("touchMove", (x, y - 25 * step))
+        touch("touchEnd")
+        page.wait_for_function("scrollY > 60")
+        assert len(net_points(page)) == 1
+        assert visit.troubles == []
+
+
+def test_the_disc_is_full_at_last(net: Page) -> None:
+    net.evaluate(
+        "most => { const all = document.querySelectorAll('.gc-net button');"
+        "for (let i = 0; i < most; i += 1) all[0].click(); }",
+        coverings.MOST - 4,
+    )
+    assert len(net_points(net)) == coverings.MOST - 1
+    one = net.get_by_role("button", name="Add farthest")
+    assert one.get_attribute("aria-disabled") == "false"
+    one.click()
+    assert one.get_attribute("aria-disabled") == "true"
+    one.click(force=True)
+    net.mouse.click(*net_pixel(net, (0.51, 0.13)))
+    assert len(net_points(net)) == coverings.MOST
+    assert net.locator("[data-readout=count]").inner_text() == "200"
+
+
+def test_the_net_is_told_once_the_hand_is_still(net: Page) -> None:
+    status = net.get_by_role("status")
+    assert status.text_content() == ""
+    net.get_by_role("button", name="Add until covered").click()
+    net.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    count = len(net_points(net))
+    words = "A net. All points are farther than 0.50 apart; at most 25 such points fit."
+    assert status.text_content() == f"{count} points, 100.0 % covered. {words}"
+
+
+# ------------------------------------------------------------------ the calculator
+
+CALCULATOR_MODULE = """async ([cases, body]) => {
+    const blob = new Blob([window.gcWidgetSources.sample_calculator], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return cases.map(new Function("m", `return (s) => ${body}`)(m));
+}"""
+SIZES = {"m": 100, "lipschitz": 10.0, "epsilon": 0.1, "failure": 0.01}
+
+
+@pytest.fixture
+def calculator(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("calculator.html")
+        assert opened.troubles == []
+
+
+def test_the_calculator_agrees_with_the_package_to_the_last_sample(calculator: Page) -> None:
+    """At every place of each slider, and at thousands of places of all four."""
+    ticks = {name: bounds.ticks(name) for name in bounds.LIMITS}
+    random = np.random.default_rng(6)
+    cases: list[dict[str, Any]] = [
+        SIZES | {name: value} for name, values in ticks.items() for value in values
+    ]
+    cases += [{name: random.choice(values) for name, values in ticks.items()} for _ in range(4000)]
+    cases = [case | {"m": int(case["m"])} for case in cases]
+    for case, now in zip(
+        cases, calculator.evaluate(CALCULATOR_MODULE, [cases, "m.evaluate(s)"]), strict=True
+    ):
+        right = bounds.evaluate(**case)
+        assert now["samples"] == right["samples"] == ipm.samples_needed(**case), case
+        assert now["alone"] == right["alone"], case
+        assert now == pytest.approx(right, rel=1e-12)
+
+
+def test_the_calculators_module_and_package_name_the_same_things(calculator: Page) -> None:
+    names = list(bounds.LIMITS)
+    found = calculator.evaluate(CALCULATOR_MODULE, [names, "[m.LIMITS[s], m.ticks(s), m.STATE]"])
+    for name, (limits, ticks, state) in zip(names, found, strict=True):
+        assert tuple(limits) == bounds.LIMITS[name]
+        assert ticks == bounds.ticks(name)
+        assert state == names
+
+
+def turn(page: Page, **settings: float) -> None:
+    for name, value in settings.items():
+        set_slider(page, name, bounds.ticks(name).index(value))
+
+
+def assert_the_calculator_is_right(page: Page, settings: dict[str, Any]) -> None:
+    """Numbers, sliders, dots and curves are those of the settings."""
+    right = bounds.evaluate(**settings)
+    assert readouts(page) == pytest.approx(right, rel=1e-12)
+    for name, text in (("samples", right["samples"]), ("alone", right["alone"])):
+        assert page.locator(f"[data-readout={name}]").inner_text() == f"{text:,}"
+    width = page.locator(".gc-due").bounding_box()
+    whole = page.locator(".gc-split").bounding_box()
+    assert width is not None
+    assert whole is not None
+    assert width["width"] / whole["width"] == pytest.approx(right["share"], abs=0.01)
+    for part, (name, value) in zip(
+        page.locator(".gc-four .gc-part").all(), settings.items(), strict=True
+    ):
+        low, high = np.log(bounds.LIMITS[name])
+        lines = part.locator(".gc-grid").evaluate_all(
+            "all => all.map(n => ['x1', 'x2', 'y1', 'data-power'].map(k => +n.getAttribute(k)))"
+        )
+        (left, edge), levels = lines[0][:2], np.array(lines)[:, 2:]
+        rise, origin = np.polyfit(levels[:, 1], levels[:, 0], 1)
+
+        def place(at: float, of: str = name) -> list[float]:
+            samples = bounds.evaluate(**settings | {of: int(at) if of == "m" else at})["samples"]
+            share = (math.log(at) - low) / (high - low)  # noqa: B023
+            return [left + share * (edge - left), origin + rise * math.log10(samples)]  # noqa: B023
+
+        dot = part.locator("circle")
+        shown = [float(str(dot.get_attribute(key))) for key in ("cx", "cy")]
+        assert shown == pytest.approx(place(value), abs=0.11)
+        d = str(part.locator("path").get_attribute("d"))
+        curve = np.array(re.findall(r"[\d.]+", d), dtype=float).reshape(-1, 2)
+        ticks = bounds.ticks(name)
+        assert curve == pytest.approx(np.array([place(at) for at in ticks]), abs=0.11)
+        slider = part.locator("input")
+        nearest = ticks[int(slider.input_value())]
+        assert abs(math.log(nearest / value)) == pytest.approx(
+            min(abs(math.log(tick / value)) for tick in ticks)
+        )
+        assert slider.evaluate("n => n.labels[0].textContent").strip()
+        assert " = " in str(slider.get_attribute("aria-valuetext"))
+
+
+def test_the_calculators_sliders_reach_the_numbers_and_the_pictures(calculator: Page) -> None:
+    assert_the_calculator_is_right(calculator, SIZES)
+    for values in (
+        (1_000_000, 1e4, 0.01, 1e-50),
+        (1, 0.1, 1.0, 0.5),
+        (3, 0.1, 0.5, 1e-50),
+        (2500, 1.5, 0.04, 1e-7),
+    ):
+        settings = dict(zip(SIZES, values, strict=True))
+        turn(calculator, **settings)
+        assert_the_calculator_is_right(calculator, settings)
+    words = calculator.locator(".gc-sum").inner_text()
+    assert words == ("N = ⌈8/ε² · (m log(1 + 8L/ε) + log(2/ζ))⌉ = ⌈5,000 · (14,268 + 16.811)⌉")
+    slider = calculator.get_by_role("slider", name="Failure ζ")
+    assert slider.get_attribute("aria-valuetext") == "ζ = 10⁻⁷"
+    calculator.get_by_role("button", name="Reset").click()
+    assert_the_calculator_is_right(calculator, SIZES)
+
+
+def test_keys_turn_the_calculators_sliders(calculator: Page) -> None:
+    calculator.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
+    settings: dict[str, Any] = dict(SIZES)
+    for name, key, value in [
+        ("Parameters m", "ArrowRight", 120),
+        ("Lipschitz L", "ArrowLeft", 8.0),
+        ("Accuracy ε", "ArrowUp", 0.12),
+        ("Failure ζ", "ArrowLeft", 0.001),
+    ]:
+        calculator.get_by_role("slider", name=name).press(key)
+        settings[list(SIZES)[len([k for k in settings if settings[k] != SIZES[k]])]] = value
+        assert_the_calculator_is_right(calculator, settings)
+    assert calculator.evaluate("window.leaked ?? null") is None  # JupyterLab would take them
+    calculator.get_by_role("slider", name="Parameters m").press("End")
+    assert_the_calculator_is_right(calculator, settings | {"m": 1_000_000})
+
+
+def test_the_calculator_keeps_a_value_between_the_sliders(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto("between.html")
+        settings = {"m": 137, "lipschitz": 3.7, "epsilon": 0.033, "failure": 3e-9}
+        assert_the_calculator_is_right(page, settings)
+        slider = page.get_by_role("slider", name="Parameters m")
+        assert slider.get_attribute("aria-valuetext") == "m = 137"
+        slider.press("ArrowRight")
+        assert_the_calculator_is_right(page, settings | {"m": 200})
+        assert visit.troubles == []
+
+
+def test_the_calculator_is_told_once_the_hand_is_still(calculator: Page) -> None:
+    status = calculator.get_by_role("status")
+    assert status.text_content() == ""
+    turn(calculator, m=200)
+    calculator.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    samples = ipm.samples_needed(200, 10.0, 0.1, 0.01)
+    assert status.text_content() == f"{samples:,} samples, 99.6 % due to the net"
+
+
+@pytest.mark.parametrize("name", ["net.html", "calculator.html"])
+def test_net_and_calculator_fit_a_phone(browser: Browser, base: str, name: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        for width in (390, 360):
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.goto(name)
+            if name == "net.html":
+                set_slider(page, "radius", 0.2)
+                page.get_by_role("button", name="Add until covered").click()
+                page.get_by_role("checkbox").check()
+            else:
+                turn(page, m=1_000_000, lipschitz=1e4, epsilon=0.01, failure=1e-50)
+            after_drawing(page)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            sides = page.locator("svg.gc-plot").evaluate_all("all => all.map(n => n.clientWidth)")
+            assert min(sides) > (300 if name == "net.html" else 150)
+            cut = "all => all.filter(n => n.scrollWidth > n.clientWidth + 1).length"
+            assert page.locator(".gc :is(p, label)").evaluate_all(cut) == 0
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["net.html", "calculator.html"])
+def test_net_and_calculator_are_accessible(
+    browser: Browser, base: str, name: str, scheme: str
+) -> None:
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto(name)
+        if scheme == "dark":
+            page.evaluate("document.documentElement.dataset.theme = 'dark'")
+            page.add_style_tag(
+                content="html { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd; }"
+                "body { background: #14181e; color: #ced6dd; }"
+            )
+        assert sitechecks.widget_complaints(page) == []
+        assert sitechecks.axe_complaints(page, scheme) == []
+        for button in page.locator(".gc button").all():  # each state that a button brings
+            button.click()
+            after_drawing(page)
+            assert sitechecks.axe_complaints(page, scheme) == []
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("name", ["net.html", "calculator.html"])
+def test_nothing_in_net_and_calculator_moves_by_itself(
+    browser: Browser, base: str, name: str
+) -> None:
+    picture = "probes.picture(document.querySelector('.gc-widget'))"
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto(name)
+        for motion in ("reduce", "no-preference"):
+            page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+            page.locator("button").first.click()
+            page.locator("input[type=range]").first.press("ArrowRight")
+            after_drawing(page)
+            before = page.evaluate(picture)
+            page.wait_for_timeout(300)
+            assert page.evaluate(picture) == before
+            assert page.evaluate("document.getAnimations().length") == 0
+
+
+# ------------------------------------------------------------------ the birthday test
+
+BIRTHDAY_MODULE = """async ([cases, body]) => {
+    const blob = new Blob([window.gcWidgetSources.birthday_test], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return cases.map(new Function("m", `return (s) => ${body}`)(m));
+}"""
+LAWS: list[dict[str, Any]] = [
+    dict(zip(("support", "draws", "heavy", "drawings", "seed"), values, strict=True))
+    for values in (
+        (365, 23, 0.0, 1, 5),
+        (365, 23, 0.0, 300, 0),
+        (1, 2, 0.0, 3, 1),
+        (1, 500, 0.9, 20, 1),
+        (2, 3, 0.5, 40, 2**32 - 1),
+        (10, 11, 0.0, 50, 7),
+        (50, 12, 0.3, 200, 7),
+        (100_000, 400, 0.0, 200, 2**31),
+        (100_000, 23, 0.15, 500, 3),
+        (100_000, 2000, 0.9, 20, 3),
+        (3, 2000, 0.01, 60, 4),
+        (777, 2000, 0.37, 100, 9),
+    )
+]
+
+
+@pytest.fixture
+def birthday(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("birthday.html")
+        assert opened.troubles == []
+
+
+def test_the_birthdays_drawings_are_those_of_the_package(birthday: Page) -> None:
+    """Bit for bit, of the random numbers, and so of all that follows from them."""
+    body = "[Array.from({length: s.draws}, (_, i) => m.uniforms(s.seed, s.drawings - 1)(i)),"
+    body += "m.drawn(s, s.drawings - 1), m.counts(s)]"
+    found = birthday.evaluate(BIRTHDAY_MODULE, [LAWS, body])
+    for law, (uniforms, values, counted) in zip(LAWS, found, strict=True):
+        last = [law["drawings"] - 1]
+        assert uniforms == birthdays.uniforms(law["seed"], last, law["draws"])[0].tolist()
+        sampled = {key: law[key] for key in ("support", "draws", "heavy", "seed")}
+        assert values == birthdays.drawn(**sampled, numbers=last)[0].tolist()
+        assert counted == birthdays.counts(**law).tolist()
+
+
+def test_the_birthdays_numbers_are_those_of_the_package(birthday: Page) -> None:
+    body = "m.evaluate(s, m.counts(s))"
+    for law, now in zip(LAWS, birthday.evaluate(BIRTHDAY_MODULE, [LAWS, body]), strict=True):
+        assert now == pytest.approx(birthdays.evaluate(**law), rel=1e-9, abs=1e-12), law
+
+
+def test_the_birthdays_intervals_are_those_of_the_package(birthday: Page) -> None:
+    cases = [
+        [pairs, s] for s in (2, 23, 2000) for pairs in (0, 1, 2, 15, 16, 253, 40_000, 1_999_000)
+    ]
+    cases = [[pairs, s] for pairs, s in cases if pairs <= math.comb(s, 2)]
+    found = birthday.evaluate(BIRTHDAY_MODULE, [cases, "m.interval(...s)"])
+    for case, now in zip(cases, found, strict=True):
+        assert now == pytest.approx(birthdays.interval(*case), rel=1e-9)
+    tails = [[k, mean] for mean in (1e-3, 0.7, 9.5, 4e4) for k in (0, 1, 5, 15, 16, 40, 40_100)]
+    found = birthday.evaluate(BIRTHDAY_MODULE, [tails, "[m.atMost(...s), m.atLeast(...s)]"])
+    right = [[poisson.cdf(k, mean), poisson.sf(k - 1, mean)] for k, mean in tails]
+    assert np.array(found) == pytest.approx(np.array(right), rel=1e-8, abs=1e-280)
+
+
+def test_the_birthdays_histograms_are_those_of_the_package(birthday: Page) -> None:
+    body = "((f) => ((n) => ((e) => [e, m.poisson(n.expected, e)])"
+    body += "(m.bins(n.expected, n.dispersion, f)))(m.evaluate(s, f)))(m.counts(s))"
+    for law, (edges, shares) in zip(
+        LAWS, birthday.evaluate(BIRTHDAY_MODULE, [LAWS, body]), strict=True
+    ):
+        now = birthdays.evaluate(**law)
+        right = birthdays.bins(now["expected"], now["dispersion"], birthdays.counts(**law))
+        assert edges == right.tolist()
+        assert shares == pytest.approx(birthdays.poisson(now["expected"], right), abs=1e-9)
+
+
+def test_the_birthdays_module_and_package_name_the_same_things(birthday: Page) -> None:
+    body = "[m.LIMITS, m.LEVEL, m.BARS, m.ladder(m.LIMITS.support, 365), m.ladder([2, 2000], 23)]"
+    ((limits, level, bars, support, draws),) = birthday.evaluate(BIRTHDAY_MODULE, [[0], body])
+    assert {key: tuple(pair) for key, pair in limits.items()} == birthdays.LIMITS
+    assert (level, bars) == (birthdays.LEVEL, birthdays.BARS)
+    for rungs, (low, high) in ((support, (1, 100_000)), (draws, (2, 2000))):
+        assert (rungs[0], rungs[-1]) == (low, high)
+        assert all(a < b <= max(a + 1, 1.11 * a) for a, b in pairwise(rungs))
+    assert {2, 99, 100, 110, 360, 365, 370, 1000, 1100, 99_000} <= set(support)
+
+
+def birthday_law(**changes: Any) -> dict[str, Any]:
+    return {"support": 365, "draws": 23, "heavy": 0.0, "drawings": 1, "seed": 5} | changes
+
+
+def climb(page: Page, **values: float) -> None:
+    """Set sliders; those over whole numbers by the place on their ladder."""
+    ladders = {
+        "support": "m.ladder(m.LIMITS.support, 365)",
+        "draws": "m.ladder(m.LIMITS.draws, 23)",
+    }
+    for trait, value in values.items():
+        place = value
+        if trait in ladders:
+            (rungs,) = page.evaluate(BIRTHDAY_MODULE, [[0], ladders[trait]])
+            place = rungs.index(value)
+        set_slider(page, trait, place)
+
+
+def assert_the_birthdays_are_right(page: Page, law: dict[str, Any]) -> None:
+    """Numbers, dots and bars are those of the settings."""
+    right = birthdays.evaluate(**law)
+    assert readouts(page) == pytest.approx(right, rel=1e-9, abs=1e-12)
+    sampled = {key: law[key] for key in ("support", "draws", "heavy", "seed")}
+    values = birthdays.drawn(**sampled, numbers=[law["drawings"] - 1])[0]
+    seen, times = np.unique(values, return_counts=True)
+    circles = page.locator("circle.gc-again")
+    again = circles.evaluate_all(
+        "all => all.map(n => [n.dataset.value, n.dataset.times, n.getAttribute('cx'),"
+        "n.getAttribute('cy')].map(Number))"
+    )
+    assert sorted(map(tuple, np.array(again).reshape(-1, 4)[:, :2].astype(int).tolist())) == [
+        (int(v), int(k)) for v, k in zip(seen, times, strict=True) if k > 1
+    ]
+    (once,) = drawn(page, ".gc-once") or [[]]
+    assert len(once) == 3 * (times == 1).sum()  # M x y h 0
+    assert_the_dots_are_in_their_cells(page, law, values, np.reshape(once, (-1, 3))[:, :2], again)
+    found = birthdays.counts(**law)
+    edges = birthdays.bins(right["expected"], right["dispersion"], found)
+    shares = np.histogram(found, edges)[0] / len(found)
+    assert numbers(page, ".gc-bar-share", "data-share") == pytest.approx(shares)
+    theory = numbers(page, ".gc-law-dot", "data-share")
+    assert theory == pytest.approx(birthdays.poisson(right["expected"], edges), abs=1e-9)
+    heights = np.array([d[1] - d[2] for d in drawn(page, ".gc-bar-share")])
+    unit_height = heights.max() / shares.max()
+    assert heights == pytest.approx(unit_height * shares, abs=0.02)
+    bottom = drawn(page, ".gc-bar-share")[0][1]
+    assert bottom - numbers(page, ".gc-law-dot", "cy") == pytest.approx(
+        unit_height * theory, abs=0.02
+    )
+    ends = np.array([[d[0], d[3]] for d in drawn(page, ".gc-bar-share")])
+    slope, start = np.polyfit((edges[:-1] + edges[1:] - 1) / 2, ends.mean(1), 1)
+    assert drawn(page, ".gc-pointer")[0][0] == pytest.approx(
+        slope * right["pairs"] + start, abs=0.05
+    )
+
+
+def assert_the_dots_are_in_their_cells(
+    page: Page,
+    law: dict[str, Any],
+    values: NDArray[np.int64],
+    once: NDArray[np.float64],
+    again: list[list[float]],
+) -> None:
+    """A value's place is its row and column: equal steps from cell to cell."""
+    width = int(page.locator(".gc-cells").evaluate("n => n.ownerSVGElement.clientWidth"))
+    columns, size = birthdays.grid(law["support"], width - 16, 226 - 16, 28)
+    spots = np.concatenate([once, np.reshape(again, (-1, 4))[:, 2:]]) - 8
+    cells = np.floor(spots / size).astype(int)
+    if size > 1.5:  # below, one cell is less than the rounding of the places
+        assert sorted(cells @ [1, columns]) == sorted(set(values.tolist()))
+    assert spots.min() >= 0
+    assert spots.max(0)[0] <= width - 16
+    assert spots.max(0)[1] <= 226 - 16
+
+
+def test_the_birthdays_controls_reach_the_numbers_and_the_picture(birthday: Page) -> None:
+    law = birthday_law()
+    assert_the_birthdays_are_right(birthday, law)
+    birthday.get_by_role("button", name="One more drawing").click()
+    assert_the_birthdays_are_right(birthday, law | {"drawings": 2})
+    birthday.get_by_role("button", name="100 more").click()
+    assert_the_birthdays_are_right(birthday, law | {"drawings": 102})
+    for values in (
+        {"support": 1, "draws": 2, "heavy": 0.0},
+        {"support": 40, "draws": 300, "heavy": 0.25},
+        {"support": 2000, "draws": 90, "heavy": 0.0},
+        {"support": 100_000, "draws": 1000, "heavy": 0.9},
+    ):
+        climb(birthday, **values)
+        assert_the_birthdays_are_right(birthday, law | values | {"drawings": 102})
+    for name, values in (
+        ("Large support", {"support": 100_000, "draws": 400, "heavy": 0.0}),
+        ("Heavy value", {"support": 100_000, "draws": 23, "heavy": 0.15}),
+        ("Birthdays", {"support": 365, "draws": 23, "heavy": 0.0}),
+    ):
+        birthday.get_by_role("button", name=name).click()
+        assert_the_birthdays_are_right(birthday, law | values | {"drawings": 102})
+    birthday.get_by_role("button", name="Reset").click()
+    assert_the_birthdays_are_right(birthday, law)
+
+
+def test_the_birthdays_words_are_right(birthday: Page) -> None:
+    def shown(key: str) -> str:
+        readouts(birthday)
+        return birthday.locator(f"[data-readout={key}]").inner_text()
+
+    assert shown("probability") == "0.5073"
+    assert birthday.get_by_text("1/Σp², of 365 values").is_visible()
+    climb(birthday, draws=400)
+    assert shown("probability") == "1"  # more draws than values
+    climb(birthday, draws=300)
+    assert shown("probability") == "> 0.9999"
+    climb(birthday, support=100_000, draws=2)
+    assert shown("probability") == "1.0e−5"
+    assert (shown("pairs"), shown("estimate"), shown("high")) == ("0", "∞", "∞")
+    climb(birthday, support=1, draws=2000)
+    assert (shown("pairs"), shown("estimate"), shown("effective")) == ("1,999,000", "1", "1")
+
+
+def test_keys_draw_and_move_the_birthdays_sliders(birthday: Page) -> None:
+    birthday.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
+    more = birthday.get_by_role("button", name="One more drawing")
+    for key, drawings in (
+        ("Enter", 2),
+        ("Space", 3),
+        ("n", 4),
+        ("Shift+N", 104),
+        ("Control+n", 104),
+    ):
+        more.press(key)
+        assert_the_birthdays_are_right(birthday, birthday_law(drawings=drawings))
+    birthday.evaluate("delete window.leaked")  # what has bubbled up was not for the widget
+    for name, trait, up in (
+        ("Support", "support", 370),
+        ("Draws", "draws", 24),
+        ("Heavy", "heavy", 0.01),
+    ):
+        slider = birthday.get_by_role("slider", name=name)
+        before = slider.get_attribute("aria-valuetext")
+        slider.press("ArrowRight")
+        assert_the_birthdays_are_right(birthday, birthday_law(drawings=104, **{trait: up}))
+        assert slider.get_attribute("aria-valuetext") == (f"{up:.2f}" if up < 1 else str(up))
+        slider.press("ArrowLeft")
+        readouts(birthday)
+        assert slider.get_attribute("aria-valuetext") == before
+    slider.press("n")
+    assert_the_birthdays_are_right(birthday, birthday_law(drawings=105))
+    assert birthday.evaluate("window.leaked ?? null") is None  # JupyterLab would take it
+
+
+def test_there_are_no_more_birthdays_than_can_be_counted(birthday: Page) -> None:
+    more = birthday.get_by_role("button", name="100 more")
+    assert more.get_attribute("aria-disabled") == "false"
+    for _ in range(21):
+        more.click(force=True)
+    assert_the_birthdays_are_right(birthday, birthday_law(drawings=2000))
+    assert more.get_attribute("aria-disabled") == "true"
+    one = birthday.get_by_role("button", name="One more drawing")
+    assert one.get_attribute("aria-disabled") == "true"
+    one.press("n")
+    assert_the_birthdays_are_right(birthday, birthday_law(drawings=2000))
+
+
+def test_the_birthdays_are_told_once_the_hand_is_still(birthday: Page) -> None:
+    status = birthday.get_by_role("status")
+    assert status.text_content() == ""
+    for _ in range(5):
+        birthday.get_by_role("button", name="One more drawing").click()
+    birthday.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    now = birthdays.evaluate(**birthday_law(drawings=6))
+    words = str(status.text_content())
+    assert words.startswith(f"Drawing 6: {now['pairs']} colliding pair")
+    assert words.endswith("Probability of a collision 0.5073.")
+    assert "∞" not in words
+    for picture in birthday.locator("svg[role=img]").all():
+        assert "colliding pair" in str(picture.get_attribute("aria-label"))
+
+
+def test_the_birthdays_fit_a_phone_and_a_finger_draws(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        for width in (390, 360):
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.goto("birthday.html")
+            page.get_by_role("button", name="100 more").tap()
+            assert_the_birthdays_are_right(page, birthday_law(drawings=101))
+            page.get_by_role("button", name="Large support").tap()
+            readouts(page)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            sides = page.locator("svg.gc-plot").evaluate_all("all => all.map(n => n.clientWidth)")
+            assert min(sides) > 300
+            heights = page.get_by_role("button").evaluate_all(
+                "all => all.map(n => n.getBoundingClientRect().height)"
+            )
+            assert min(heights) >= 28
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_birthdays_are_accessible(birthday: Page, scheme: str) -> None:
+    if scheme == "dark":
+        birthday.evaluate("document.documentElement.dataset.theme = 'dark'")
+        birthday.add_style_tag(
+            content="html { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd; }"
+            "body { background: #14181e; color: #ced6dd; }"
+        )
+    assert sitechecks.widget_complaints(birthday) == []
+    climb(birthday, support=100, draws=60, heavy=0.3)
+    readouts(birthday)
+    assert sitechecks.axe_complaints(birthday, scheme) == []
+    marks = birthday.locator("circle.gc-again").first
+    ink = marks.evaluate("n => getComputedStyle(n).fill")
+    assert ink == birthday.evaluate("getComputedStyle(document.querySelector('.gc')).color")
+
+
+def test_nothing_in_the_birthdays_moves_by_itself(birthday: Page) -> None:
+    birthday.emulate_media(reduced_motion="no-preference")
+    birthday.get_by_role("button", name="100 more").click()
+    after_drawing(birthday)
+    picture = "probes.picture(document.querySelector('.gc-widget'))"
+    before = birthday.evaluate(picture)
+    birthday.wait_for_timeout(300)
+    assert birthday.evaluate(picture) == before
+    assert birthday.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize("name", ["page.html", "mass.html", "portrait.html"])
+def test_arrow_keys_stay_in_the_widget(browser: Browser, base: str, name: str) -> None:
+    """A notebook takes those that it hears for its own shortcuts."""
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto(name)
+        page.evaluate(
+            "window.heard = [];"
+            "document.addEventListener('keydown', event => window.heard.push(event.key));"
+        )
+        sliders = [slider for slider in page.get_by_role("slider").all() if slider.is_visible()]
+        for slider in sliders:
+            for key in ("ArrowRight", "ArrowDown", "Home"):
+                slider.press(key)
+        assert page.evaluate("window.heard") == ["Home"] * len(sliders) != []
+        assert visit.troubles == []
+
+
 def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
     page = visit.page
     image = page.locator("img.gc-frame")
@@ -1166,7 +2080,8 @@ def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
 def test_a_still_picture_without_scripts(browser: Browser, base: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    for name, count in (("page.html", 2), ("portrait.html", 1)):
+    names = ("portrait.html", "net.html", "calculator.html", "birthday.html")
+    for name, count in (("page.html", 2), *((name, 1) for name in names)):
         page.goto(f"{base}{name}")
         for image in page.locator(".gc-still img").all():
             assert image.is_visible()
@@ -1214,7 +2129,15 @@ def test_the_book_has_every_kind_of_widget(site: Path) -> None:
         for page in sitechecks.docnames(site)
         for widget in sitechecks.soup(site / f"{page}.html").select(".gc-widget")
     }
-    assert found == {"frames", "two_gaussians", "moving_mass", "phase_portrait"}
+    assert found == {
+        "birthday_test",
+        "epsilon_net",
+        "frames",
+        "moving_mass",
+        "phase_portrait",
+        "sample_calculator",
+        "two_gaussians",
+    }
 
 
 @pytest.mark.slow

@@ -28,6 +28,12 @@ CELLS = [
     "bars = lambda i, axes: axes.bar([i], [1])\n"
     "f = widgets.frames(bars, labels=['one', 'two'], alt='Bar {label}')\nf",
     "print('frame', f.index)",
+    "p = widgets.phase_portrait(loss='Wasserstein', start=(1, 1))\np",
+    "print('start', p.start, 'strength', p.strength, p.readout['stability'], p.touched)",
+    "m = widgets.moving_mass()\nm",
+    "print('mass', m.q[0])",
+    "b = widgets.birthday_test()\nb",
+    "print('birthdays', b.drawings, b.heavy, *(b.readout[k] for k in ('pairs', 'collided')))",
 ]
 
 expect.set_options(timeout=20_000)
@@ -131,8 +137,42 @@ def test_the_dial_draws_again_in_its_place(notebook: Page) -> None:
     expect(output(notebook, 3)).to_have_text(re.compile(r"dial 1\.5 True"))
 
 
+def test_the_portrait_moves_in_a_kernel(notebook: Page) -> None:
+    portrait = notebook.locator(".gc-portrait")
+    portrait.locator("select[data-trait=regularizer]").select_option("R1")
+    portrait.locator("input[data-trait=strength]").press("End")
+    portrait.get_by_role("slider", name="Start").press("ArrowRight")
+    rerun(notebook, 7)
+    told = re.compile(r"start \[1\.05, 1\.0\] strength 3\.0 stable True")
+    expect(output(notebook, 7)).to_have_text(told)
+
+
+def test_the_birthdays_are_drawn_in_a_kernel(notebook: Page) -> None:
+    explorable = notebook.locator(".gc-birthdays")
+    explorable.locator("input[data-trait=heavy]").press("End")
+    explorable.get_by_role("button", name="One more drawing").press("n")
+    explorable.get_by_role("button", name="100 more").click()
+    rerun(notebook, 11)
+    told = re.compile(r"birthdays 102 0\.9 153 102")
+    expect(output(notebook, 11)).to_have_text(told)
+
+
 def test_frames_step_in_a_kernel(notebook: Page) -> None:
     notebook.get_by_role("button", name="Next frame").click()
     expect(notebook.locator("img.gc-frame")).to_have_attribute("alt", "Bar two")
     rerun(notebook, 5)
     expect(output(notebook, 5)).to_have_text(re.compile("frame 1"))
+
+
+@pytest.mark.parametrize("index", [0, 4, 6, 8, 10])
+def test_arrow_keys_move_the_widget_and_not_the_notebook(notebook: Page, index: int) -> None:
+    cell = notebook.locator(f"[data-windowed-list-index='{index}']")
+    active = notebook.locator(".jp-Cell.jp-mod-active")
+    slider = cell.get_by_role("slider").last
+    slider.press("End")
+    expect(active).to_have_attribute("data-windowed-list-index", str(index))
+    value = slider.evaluate("n => n.value ?? n.getAttribute('aria-valuenow')")
+    for key in ("ArrowLeft", "ArrowDown", "ArrowUp", "ArrowDown"):
+        slider.press(key)
+    assert slider.evaluate("n => n.value ?? n.getAttribute('aria-valuenow')") != value
+    expect(active).to_have_attribute("data-windowed-list-index", str(index))
