@@ -29,7 +29,7 @@ def _expect_right(got: list[float], real: list[float], hint: str) -> None:
     lower = "Round up, not down: with fewer draws the guarantee does not hold."
     expect(not np.array_equal(got, np.floor(real)), lower)
     nearest = "Round up, not to the nearest: with fewer draws the guarantee does not hold."
-    expect(not np.array_equal(got, np.round(real)), nearest)
+    expect(np.array_equal(got, np.ceil(real)) or not np.array_equal(got, np.round(real)), nearest)
     expect(not np.array_equal(got, np.ceil(real) + 1), "One too many: round up, and add nothing.")
     expect(np.array_equal(got, np.ceil(real)), hint)
 
@@ -366,7 +366,7 @@ BITS: dict[str, Callable[[int, int, float, float], float]] = {
     ],
 )
 def _weak_bits(enough_for_bits: Callable[..., Any]) -> None:
-    cases = ((5, 8, 0.07, 0.3), (257, 32, 0.03, 0.01), (40, 3, 0.11, 0.04))
+    cases = ((5, 8, 0.07, 0.3), (257, 32, 0.03, 0.01), (40, 3, 0.11, 0.08))
     got = [float(numbers(enough_for_bits(*case), ())) for case in cases]
     for hint, slip in BITS.items():
         _expect_count(got, [slip(*case) for case in cases], hint)
