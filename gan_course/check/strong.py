@@ -47,6 +47,15 @@ POINTS: dict[str, Callable[[int, float, float], float]] = {
     "The factor is d / (d + 1), and you have its inverse.": (
         lambda d, M, epsilon: _log_points(d, M, epsilon) + 2 * d * math.log((d + 1) / d)
     ),
+    "M is not raised to the power d, only the rest.": (
+        lambda d, M, epsilon: _log_points(d, M, epsilon) - (d - 1) * math.log(M)
+    ),
+    "V_d is not raised to the power d, only the rest.": (
+        lambda d, M, epsilon: _log_points(d, M, epsilon) - (d - 1) * _log_ball(d)
+    ),
+    "M V_d is not raised to the power d, only the rest.": (
+        lambda d, M, epsilon: _log_points(d, M, epsilon) - (d - 1) * (math.log(M) + _log_ball(d))
+    ),
     "The factor d / (d + 1) goes into the d-th power, too.": (
         lambda d, M, epsilon: _log_points(d, M, epsilon) + (d - 1) * math.log((d + 1) / d)
     ),
@@ -135,8 +144,18 @@ def _w2(x: Array) -> float:
     return math.sqrt((((borders[1:] - x) ** 3 - (borders[:-1] - x) ** 3) / 3).sum())
 
 
+def _with_squares(x: Array) -> float:
+    borders, x = np.arange(len(x) + 1) / len(x), np.sort(x)
+    return float(((borders[1:] - x) ** 2 - (borders[:-1] - x) ** 2).sum() / 2)
+
+
+def _folded(x: Array) -> float:
+    borders, x = np.arange(len(x) + 1) / len(x), np.sort(x)
+    return float(np.abs((borders[1:] - x) ** 2 - (borders[:-1] - x) ** 2).sum() / 2)
+
+
 UNIFORM: dict[str, Callable[[Array], float]] = {
-    "A point serves a whole stretch, not only its middle.": (
+    "A point serves a whole stretch, not only its middle: both signs of u - x must not cancel.": (
         lambda x: float(np.abs(np.sort(x) - (np.arange(len(x)) + 0.5) / len(x)).mean())
     ),
     "A grid of n points is not the uniform law: integrate over the stretch of each point.": (
@@ -154,6 +173,9 @@ UNIFORM: dict[str, Callable[[Array], float]] = {
     ),
     "The stretches have length 1/n: this is n times too large.": (
         lambda x: _w1_to_uniform(x) * len(x)
+    ),
+    "This is the difference of the means: take |t| inside, whose antiderivative is t|t|/2.": (
+        lambda x: 0.5 - float(np.mean(x))
     ),
     "This is the largest gap of the distribution functions: wanted is the area between them.": (
         lambda x: _largest_gap(x)
@@ -179,6 +201,8 @@ UNIFORM: dict[str, Callable[[Array], float]] = {
     wrong=[
         *((slip, hint) for hint, slip in UNIFORM.items()),
         (lambda x: -_w1_to_uniform(x), "not negative"),
+        (_with_squares, "t|t|/2"),
+        (_folded, "must not cancel"),
         (lambda x: 1.01 * _w1_to_uniform(x), "Near"),
         (lambda x: 2 * _w1_to_uniform(x), "add up"),
         (lambda x: np.sort(x), "has shape (5,)"),
@@ -193,9 +217,9 @@ def _strong_uniform(w1_to_uniform: Callable[..., Any]) -> None:
         np.array([0.02, 0.9, 0.05, 0.8, 0.11, 0.13, 0.97]),
     )
     got = [float(numbers(w1_to_uniform(x.copy()), ())) for x in cases]
-    expect(min(got) >= 0, "A distance is not negative.")
     for hint, slip in UNIFORM.items():
         expect(not np.allclose(got, [slip(x) for x in cases], rtol=1e-5, atol=0), hint)
+    expect(min(got) >= 0, "A distance is not negative.")
     right = [_w1_to_uniform(x) for x in cases]
     exact = np.allclose(got, right, rtol=1e-6, atol=0)
     near = np.allclose(got, right, rtol=0.05, atol=0)
