@@ -228,27 +228,34 @@ def describe(state: dict[str, Any], found: dict[str, float]) -> str:
     pairs = _plural(found["pairs"], "colliding pair")
     drawings = _plural(state["drawings"], "drawing")
     return (
-        f"One drawing of {state['draws']} from {law}: dots in a grid that has a cell for each "
-        f"value, with the values that came more than once marked; {pairs}, so the estimated "
-        f"effective support is {estimate}, where {found['effective']:.4g} is true. Beside it a "
+        f"Drawing {state['drawings']}, {state['draws']} draws from {law}: dots in a grid that has "
+        f"a cell for each value, with the values that came more than once marked; {pairs}, so the "
+        f"estimated effective support is {estimate}, where {found['effective']:.4g} is true. "
+        f"Beside it a "
         f"histogram of the colliding pairs of {drawings}, with the Poisson law of mean "
         f"{found['expected']:.3g}. A collision has probability {found['probability']:.3g}."
     )
 
 
 def _plural(count: float, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def still_figure(support: int, draws: int, heavy: float, drawings: int, seed: int) -> Figure:
     """The explorable's two panels at one state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 3.3), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     cells, histogram = figure.subplots(1, 2)
+    found = counts(support, draws, heavy, drawings, seed)
     _draw_cells(cells, support, drawn(support, draws, heavy, seed, [drawings - 1])[0])
-    _draw_histogram(histogram, support, draws, heavy, counts(support, draws, heavy, drawings, seed))
-    for axes in (cells, histogram):
+    _draw_histogram(histogram, support, draws, heavy, found)
+    titles = (
+        f"drawing {drawings:,}: {_plural(draws, 'draw')}, {_plural(found[-1], 'colliding pair')}",
+        f"colliding pairs in {_plural(drawings, 'drawing')}",
+    )
+    for axes, title in zip((cells, histogram), titles, strict=True):
+        axes.set_title(title, loc="left", fontsize="medium", pad=22)
         axes.legend(
             frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2,
             columnspacing=1.0, handletextpad=0.4,
@@ -285,7 +292,7 @@ def _draw_histogram(
     shares = np.histogram(found, edges)[0] / len(found)
     middles = (edges[:-1] + edges[1:] - 1) / 2
     width = edges[1] - edges[0]
-    axes.bar(middles, shares, 0.9 * width, color=GENERATOR, alpha=0.5, label="drawings")
+    axes.bar(middles, shares, 0.9 * width, color=GENERATOR, alpha=0.5, label="share of drawings")
     axes.plot(middles, poisson(expected, edges), "o-", color=_INK, ms=4, lw=1, label="Poisson law")
-    axes.set(xlabel="colliding pairs", ylabel="share of drawings", ylim=(0, None))
+    axes.set(xlabel="colliding pairs", ylabel="share", ylim=(0, None))
     axes.set_xlim(edges[0] - 0.5, edges[-1] - 0.5)

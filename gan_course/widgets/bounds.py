@@ -82,8 +82,9 @@ def describe(state: dict[str, Any], found: dict[str, float]) -> str:
         "Number of samples that the theorem asks for, on logarithmic axes, against the number of "
         "parameters m, the Lipschitz constant L, the accuracy epsilon and the probability zeta of "
         f"a bad sample, each with the others held. At m = {state['m']}, L = "
-        f"{state['lipschitz']:g}, epsilon = {state['epsilon']:g} and zeta = {state['failure']:g} "
-        f"it is {found['samples']:,}, of which the net takes {found['share']:.1%}."
+        f"{state['lipschitz']:g}, epsilon = {state['epsilon']:g} and zeta = "
+        f"{state['failure']:.3g} it is N = {found['samples']:,}, of which the net takes "
+        f"{found['share']:.1%}."
     )
 
 
@@ -91,18 +92,30 @@ def still_figure(m: int, lipschitz: float, epsilon: float, failure: float) -> Fi
     """The explorable's four panels at one state."""
     from matplotlib.figure import Figure
 
-    state = {"m": m, "lipschitz": lipschitz, "epsilon": epsilon, "failure": failure}
-    figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+    state: dict[str, Any] = {
+        "m": m, "lipschitz": lipschitz, "epsilon": epsilon, "failure": failure,
+    }  # fmt: skip
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    figure.suptitle(f"$N$ = {evaluate(**state)['samples']:,} samples", fontsize="medium")
     for axes, name in zip(figure.subplots(1, 4, sharey=True), state, strict=True):
         _draw_curve(axes, name, state)
     figure.axes[0].set_ylabel("samples $N$")
     return figure
 
 
+def _plain(value: float) -> str:
+    """A number in four digits, or as mantissa and power of ten where it is small."""
+    if value >= 1e-4:
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    mantissa, power = f"{value:.1e}".split("e")
+    factor = "" if mantissa == "1.0" else rf"{float(mantissa):g} \times "
+    return f"${factor}10^{{{int(power)}}}$"
+
+
 def _draw_curve(axes: Axes, name: str, state: dict[str, Any]) -> None:
     values = [int(value) if name == "m" else value for value in ticks(name)]
     axes.loglog(values, [evaluate(**state | {name: v})["samples"] for v in values], color=CRITIC)
     axes.plot(state[name], evaluate(**state)["samples"], "o", color=DATA, ms=8, mec="white")
-    axes.set(ylim=(1, TOP), xlabel=f"{_TEX[name]} = {state[name]:g}")
+    axes.set(ylim=(1, TOP), xlabel=f"{_TEX[name]} = {_plain(state[name])}")
     if name == "failure":
         axes.set_xticks([1e-50, 1e-25, 1])

@@ -188,8 +188,8 @@ def evaluate(radius: float, points: Sequence[Sequence[float]]) -> dict[str, Any]
 def describe(radius: float, found: dict[str, Any]) -> str:
     """What the still picture shows, in words."""
     count = found["count"]
-    least, most = math.ceil(found["lower"] - _SAME), math.floor(found["upper"] + _SAME)
-    bounds = f"The smallest net of radius {radius:g} has at least {least} and at most {most} points"
+    least, most = _whole_bounds(found)
+    bounds = f"A smallest net of radius {radius:g} has at least {least} and at most {most} points"
     if count == 0:
         return f"Unit disc of parameters, without any point. {bounds}."
     if found["net"]:
@@ -198,8 +198,8 @@ def describe(radius: float, found: dict[str, Any]) -> str:
         verdict = f"A cross marks the farthest place, {found['farthest']:.2f} from the nearest."
     return (
         f"Unit disc of parameters with {count} point{'s' * (count > 1)}, and discs of radius "
-        f"{radius:g} around them, which cover {math.floor(1000 * found['share'] + _SAME) / 10:g} % "
-        f"of the area. {verdict} {bounds}."
+        f"{radius:g} around them, which cover {_percent(found['share'])} % of the area. "
+        f"{verdict} {bounds}."
     )
 
 
@@ -207,9 +207,33 @@ def still_figure(radius: float, points: Sequence[Sequence[float]]) -> Figure:
     """The explorable's disc at one state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 4.9), layout="constrained")
-    _draw_disc(figure.subplots(), radius, points)
+    figure = Figure(figsize=(4.6, 5.2), layout="constrained")
+    axes = figure.subplots()
+    _draw_disc(axes, radius, points)
+    if points:
+        axes.legend(
+            frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), borderaxespad=0.2,
+            columnspacing=1.0, handletextpad=0.4, handlelength=1.2,
+        )  # fmt: skip
+    found = evaluate(radius, points)
+    count, (least, most) = found["count"], _whole_bounds(found)
+    axes.set_title(
+        f"{count} point{'' if count == 1 else 's'}, {_percent(found['share'])} % of the disc "
+        f"covered\na smallest net of radius {radius:g} has {least} to {most} points",
+        fontsize="medium",
+        pad=24,
+    )
     return figure
+
+
+def _whole_bounds(found: dict[str, Any]) -> tuple[int, int]:
+    """Between which whole numbers the size of a smallest net lies."""
+    return math.ceil(found["lower"] - _SAME), math.floor(found["upper"] + _SAME)
+
+
+def _percent(part: float) -> str:
+    """Rounded so that what is not covered does not look covered."""
+    return f"{math.floor(1000 * part + _SAME) / 10:g}"
 
 
 def _draw_disc(axes: Axes, radius: float, points: Sequence[Sequence[float]]) -> None:
@@ -217,16 +241,27 @@ def _draw_disc(axes: Axes, radius: float, points: Sequence[Sequence[float]]) -> 
 
     edge = Circle((0, 0), 1, fill=False, ec="0.2", lw=1.5, zorder=3)
     axes.add_patch(edge)
-    for x, y in points:
-        for style in ({"fc": CRITIC, "alpha": 0.2, "lw": 0}, {"fill": False, "ec": CRITIC}):
+    disc = rf"disc of radius $\delta$ = {radius:g}"
+    for i, (x, y) in enumerate(points):
+        label = "_" if i else disc  # one entry in the legend for all
+        for style in (
+            {"fc": CRITIC, "alpha": 0.2, "lw": 0, "label": label},
+            {"fill": False, "ec": CRITIC},
+        ):
             patch = Circle((x, y), radius, **style)
             axes.add_patch(patch)
             patch.set_clip_path(edge)
-    for x, y in points:
-        axes.plot(x, y, "o", color=CRITIC, ms=7, mec="white", mew=1.2, zorder=4)
+    if points:
+        axes.plot(
+            *zip(*points, strict=True), "o", color=CRITIC, ms=7, mec="white", mew=1.2, zorder=4,
+            label="point",
+        )  # fmt: skip
     place, distance = farthest(points)
     if radius + _SAME < distance < math.inf:
-        axes.plot(*place, "x", color=GENERATOR, ms=9, mew=2.5, zorder=5, clip_on=False)
+        axes.plot(
+            *place, "x", color=GENERATOR, ms=9, mew=2.5, zorder=5, clip_on=False,
+            label="farthest place",
+        )  # fmt: skip
     axes.set(xlim=(-1.04, 1.04), ylim=(-1.04, 1.04), aspect="equal")
     axes.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1))
     axes.set(xlabel=r"parameter $\phi_1$", ylabel=r"parameter $\phi_2$")

@@ -261,7 +261,7 @@ def epsilon_net(radius: float = 0.5, points: ArrayLike | None = None) -> Epsilon
     r"""The unit disc to cover with discs of one radius, whose centers the reader places.
 
     The centers are a net where no place of the disc is farther than the radius from all of them;
-    the smallest net has between :math:`(1/\delta)^2` and :math:`(1 + 2/\delta)^2` points
+    a smallest net has between :math:`(1/\delta)^2` and :math:`(1 + 2/\delta)^2` points
     (Vershynin, 2018, corollary 4.2.13). The state is in `radius` and `points`, the numbers in
     `readout`: see `gan_course.widgets.coverings.evaluate`.
 
@@ -331,8 +331,8 @@ def birthday_test(
     draws: int = 23,
     heavy: float = 0.0,
     *,
-    drawings: int = 1,
-    seed: int = 5,
+    drawings: int = 100,
+    seed: int = 15,
 ) -> BirthdayTest | Still:
     r"""The birthday test on a known law: colliding pairs, and the effective support they tell.
 
@@ -351,9 +351,10 @@ def birthday_test(
         Share :math:`h` of the mass that is moved to one value, from 0 to 0.9; the value then has
         probability :math:`h + (1 - h) / n`.
     drawings
-        How many are there at first, up to 2000.
+        How many there are at first, up to 2000; the last of them is shown.
     seed
-        Of the pseudo-random numbers, which are the same in the browser.
+        Of the pseudo-random numbers, which are the same in the browser. With 15, there is a
+        collision to see in the drawing that is shown first.
 
     Raises
     ------

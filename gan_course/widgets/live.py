@@ -183,9 +183,9 @@ class BirthdayTest(anywidget.AnyWidget):
         0.0, min=birthdays.LIMITS["heavy"][0], max=birthdays.LIMITS["heavy"][1]
     ).tag(sync=True)
     drawings = traitlets.Int(
-        1, min=birthdays.LIMITS["drawings"][0], max=birthdays.LIMITS["drawings"][1]
+        100, min=birthdays.LIMITS["drawings"][0], max=birthdays.LIMITS["drawings"][1]
     ).tag(sync=True)
-    seed = traitlets.Int(5, min=0, max=birthdays.SEEDS - 1).tag(sync=True)
+    seed = traitlets.Int(15, min=0, max=birthdays.SEEDS - 1).tag(sync=True)
     readout = traitlets.Dict(read_only=True)
 
     @traitlets.default("readout")

@@ -71,7 +71,7 @@ class Part {
     this.input = make("input", { type: "range", min: 0, max: this.ticks.length - 1, step: 1, "data-trait": name });
     this.input.addEventListener("input", () => onChange(name, this.ticks[Number(this.input.value)]));
     this.value = make("span", { class: "gc-value" });
-    this.label = make("label", {}, make("span", {}, `${NAMES[name]} `, make("i", {}, SIGNS[name])), this.input, this.value);
+    this.label = make("label", {}, make("span", {}, `${NAMES[name]}\u00a0`, make("i", {}, SIGNS[name])), this.input, this.value);
     this.back = make("g", { class: "gc-axes", "aria-hidden": "true" });
     this.curve = make("path", { class: "gc-curve gc-critic" });
     this.dot = make("circle", { r: 5, class: "gc-dot gc-data" });

@@ -533,13 +533,28 @@ def test_epsilon_net_still() -> None:
     alt = html(widget).select_one("img")["alt"]
     assert "with 3 points, and discs of radius 0.3 around them, which cover 27 % of" in alt
     assert "A cross marks the farthest place" in alt
-    assert "at least 12 and at most 58 points" in alt
+    assert "A smallest net of radius 0.3 has at least 12 and at most 58 points" in alt
     whole: Any = widgets.epsilon_net(points=np.array(HEXAGON))
     assert "with 7 points" in html(whole).select_one("img")["alt"]
     assert "cover 100 % of the area. They are a net" in html(whole).select_one("img")["alt"]
     bare: Any = widgets.epsilon_net(points=[])
     assert (bare.points, bare.readout["share"], bare.readout["farthest"]) == ([], 0, math.inf)
     assert "without any point" in html(bare).select_one("img")["alt"]
+
+
+def test_the_nets_still_says_what_it_shows() -> None:
+    for points, title, names in [
+        (coverings.START, "3 points, 71.3 %", ["disc of radius", "point", "farthest place"]),
+        (HEXAGON, "7 points, 100 %", ["disc of radius", "point"]),
+        ([(0, 0)], "1 point, 25 %", ["disc of radius", "point", "farthest place"]),
+        ([], "0 points, 0 %", []),
+    ]:
+        (axes,) = coverings.still_figure(0.5, points).axes
+        assert axes.get_title().startswith(f"{title} of the disc covered")
+        assert "a smallest net of radius 0.5 has 4 to 25 points" in axes.get_title()
+        legend = axes.get_legend()
+        shown = [text.get_text() for text in legend.get_texts()] if legend else []
+        assert [text.split(r" $\delta$")[0] for text in shown] == names
 
 
 @pytest.mark.usefixtures("live")
@@ -629,9 +644,17 @@ def test_sample_calculator_still() -> None:
     assert state(widget) == {"m": 100, "lipschitz": 10, "epsilon": 0.1, "failure": 0.01}
     assert widget.readout == bounds.evaluate(100, 10, 0.1, 0.01)
     alt = html(widget).select_one("img")["alt"]
-    assert f"zeta = 0.01 it is {ipm.samples_needed(100, 10, 0.1, 0.01):,}, of which" in alt
+    assert f"zeta = 0.01 it is N = {ipm.samples_needed(100, 10, 0.1, 0.01):,}, of which" in alt
     assert "the net takes 99.2%" in alt
     assert (widgets.sample_calculator(m=7).m, type(state(widget)["m"])) == (7, int)  # type: ignore[union-attr]
+
+
+def test_the_calculators_still_says_how_many_samples() -> None:
+    figure = bounds.still_figure(2500, 10.0, 0.1, 3e-9)
+    assert figure.get_suptitle() == f"$N$ = {ipm.samples_needed(2500, 10, 0.1, 3e-9):,} samples"
+    labels = [axes.get_xlabel().split(" = ")[1] for axes in figure.axes]
+    assert labels == ["2,500", "10", "0.1", r"$3 \times 10^{-9}$"]
+    assert bounds.still_figure(1, 10.0, 0.1, 1e-50).axes[3].get_xlabel() == r"$\zeta$ = $10^{-50}$"
 
 
 @pytest.mark.usefixtures("live")
@@ -808,26 +831,35 @@ def test_birthday_test_still() -> None:
     }
     assert widget.readout == birthdays.evaluate(1000, 40, 0.1, 30, 9)
     alt = html(widget).select_one("img")["alt"]
-    assert alt.startswith("One drawing of 40 from 1000 values, one with 0.1 of the mass more")
+    assert alt.startswith("Drawing 30, 40 draws from 1000 values, one with 0.1 of the mass more")
     assert f"{widget.readout['pairs']} colliding pairs" in alt
     assert "of 30 drawings" in alt
     plain: Any = widgets.birthday_test()
-    assert (plain.support, plain.draws, plain.heavy, plain.drawings) == (365, 23, 0.0, 1)
+    assert (plain.support, plain.draws, plain.heavy, plain.drawings) == (365, 23, 0.0, 100)
     assert plain.readout["probability"] == pytest.approx(0.507297, abs=1e-6)
     assert plain.readout["pairs"] > 0  # there is something to see at once
     none: Any = widgets.birthday_test(100_000, 2)
     assert "effective support is infinite" in html(none).select_one("img")["alt"]
 
 
+def test_the_birthdays_still_says_what_it_shows() -> None:
+    left, right = birthdays.still_figure(365, 23, 0.0, 100, 15).axes
+    assert left.get_title(loc="left") == "drawing 100: 23 draws, 1 colliding pair"
+    assert right.get_title(loc="left") == "colliding pairs in 100 drawings"
+    legend = right.get_legend()
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} == {"share of drawings", "Poisson law"}
+
+
 @pytest.mark.usefixtures("live")
 def test_birthday_test_live() -> None:
     widget: Any = widgets.birthday_test()
-    assert widget.readout == birthdays.evaluate(365, 23, 0.0, 1, widget.seed)
+    assert widget.readout == birthdays.evaluate(365, 23, 0.0, 100, widget.seed)
     seen = []
     widget.observe(lambda change: seen.append(change["new"]["collided"]), "readout")
-    widget.drawings = 101
+    widget.drawings = 201
     widget.heavy = 0.25
-    assert widget.readout == birthdays.evaluate(365, 23, 0.25, 101, widget.seed)
+    assert widget.readout == birthdays.evaluate(365, 23, 0.25, 201, widget.seed)
     assert seen[-1] == widget.readout["collided"] > seen[0]
     with pytest.raises(TraitError):
         widget.support = 100_001

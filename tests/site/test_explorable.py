@@ -1615,7 +1615,8 @@ def test_the_calculators_sliders_reach_the_numbers_and_the_pictures(calculator: 
         assert_the_calculator_is_right(calculator, settings)
     words = calculator.locator(".gc-sum").inner_text()
     assert words == ("N = ⌈8/ε² · (m log(1 + 8L/ε) + log(2/ζ))⌉ = ⌈5,000 · (14,268 + 16.811)⌉")
-    slider = calculator.get_by_role("slider", name="Failure ζ")
+    assert calculator.get_by_text("points, radius 0.006667").is_visible()
+    slider = calculator.get_by_role("slider", name="Failure probability ζ")
     assert slider.get_attribute("aria-valuetext") == "ζ = 10⁻⁷"
     calculator.get_by_role("button", name="Reset").click()
     assert_the_calculator_is_right(calculator, SIZES)
@@ -1626,9 +1627,9 @@ def test_keys_turn_the_calculators_sliders(calculator: Page) -> None:
     settings: dict[str, Any] = dict(SIZES)
     for name, key, value in [
         ("Parameters m", "ArrowRight", 120),
-        ("Lipschitz L", "ArrowLeft", 8.0),
+        ("Lipschitz constant L", "ArrowLeft", 8.0),
         ("Accuracy ε", "ArrowUp", 0.12),
-        ("Failure ζ", "ArrowLeft", 0.001),
+        ("Failure probability ζ", "ArrowLeft", 0.001),
     ]:
         calculator.get_by_role("slider", name=name).press(key)
         settings[list(SIZES)[len([k for k in settings if settings[k] != SIZES[k]])]] = value
@@ -1656,7 +1657,7 @@ def test_the_calculator_is_told_once_the_hand_is_still(calculator: Page) -> None
     turn(calculator, m=200)
     calculator.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
     samples = ipm.samples_needed(200, 10.0, 0.1, 0.01)
-    assert status.text_content() == f"{samples:,} samples, 99.6 % due to the net"
+    assert status.text_content() == f"{samples:,} samples; 99.6 % of the bracket due to the net"
 
 
 @pytest.mark.parametrize("name", ["net.html", "calculator.html"])
@@ -1810,7 +1811,7 @@ def test_the_birthdays_module_and_package_name_the_same_things(birthday: Page) -
 
 
 def birthday_law(**changes: Any) -> dict[str, Any]:
-    return {"support": 365, "draws": 23, "heavy": 0.0, "drawings": 1, "seed": 5} | changes
+    return {"support": 365, "draws": 23, "heavy": 0.0, "drawings": 100, "seed": 15} | changes
 
 
 def climb(page: Page, **values: float) -> None:
@@ -1888,9 +1889,9 @@ def test_the_birthdays_controls_reach_the_numbers_and_the_picture(birthday: Page
     law = birthday_law()
     assert_the_birthdays_are_right(birthday, law)
     birthday.get_by_role("button", name="One more drawing").click()
-    assert_the_birthdays_are_right(birthday, law | {"drawings": 2})
+    assert_the_birthdays_are_right(birthday, law | {"drawings": 101})
     birthday.get_by_role("button", name="100 more").click()
-    assert_the_birthdays_are_right(birthday, law | {"drawings": 102})
+    assert_the_birthdays_are_right(birthday, law | {"drawings": 201})
     for values in (
         {"support": 1, "draws": 2, "heavy": 0.0},
         {"support": 40, "draws": 300, "heavy": 0.25},
@@ -1898,14 +1899,14 @@ def test_the_birthdays_controls_reach_the_numbers_and_the_picture(birthday: Page
         {"support": 100_000, "draws": 1000, "heavy": 0.9},
     ):
         climb(birthday, **values)
-        assert_the_birthdays_are_right(birthday, law | values | {"drawings": 102})
+        assert_the_birthdays_are_right(birthday, law | values | {"drawings": 201})
     for name, values in (
         ("Large support", {"support": 100_000, "draws": 400, "heavy": 0.0}),
         ("Heavy value", {"support": 100_000, "draws": 23, "heavy": 0.15}),
         ("Birthdays", {"support": 365, "draws": 23, "heavy": 0.0}),
     ):
         birthday.get_by_role("button", name=name).click()
-        assert_the_birthdays_are_right(birthday, law | values | {"drawings": 102})
+        assert_the_birthdays_are_right(birthday, law | values | {"drawings": 201})
     birthday.get_by_role("button", name="Reset").click()
     assert_the_birthdays_are_right(birthday, law)
 
@@ -1916,7 +1917,14 @@ def test_the_birthdays_words_are_right(birthday: Page) -> None:
         return birthday.locator(f"[data-readout={key}]").inner_text()
 
     assert shown("probability") == "0.5073"
-    assert birthday.get_by_text("1/Σp², of 365 values").is_visible()
+    collided = birthdays.evaluate(**birthday_law())["collided"]
+    for words in (
+        "Drawing 100: 23 draws",
+        f"happened in {collided} of 100 drawings",
+        "1/Σq², of 365 values",
+        "the pairs’ variance is 0.997 times their mean",
+    ):
+        assert birthday.get_by_text(words).is_visible()
     climb(birthday, draws=400)
     assert shown("probability") == "1"  # more draws than values
     climb(birthday, draws=300)
@@ -1932,11 +1940,11 @@ def test_keys_draw_and_move_the_birthdays_sliders(birthday: Page) -> None:
     birthday.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
     more = birthday.get_by_role("button", name="One more drawing")
     for key, drawings in (
-        ("Enter", 2),
-        ("Space", 3),
-        ("n", 4),
-        ("Shift+N", 104),
-        ("Control+n", 104),
+        ("Enter", 101),
+        ("Space", 102),
+        ("n", 103),
+        ("Shift+N", 203),
+        ("Control+n", 203),
     ):
         more.press(key)
         assert_the_birthdays_are_right(birthday, birthday_law(drawings=drawings))
@@ -1944,18 +1952,18 @@ def test_keys_draw_and_move_the_birthdays_sliders(birthday: Page) -> None:
     for name, trait, up in (
         ("Support", "support", 370),
         ("Draws", "draws", 24),
-        ("Heavy", "heavy", 0.01),
+        ("Heavy value’s share", "heavy", 0.01),
     ):
         slider = birthday.get_by_role("slider", name=name)
         before = slider.get_attribute("aria-valuetext")
         slider.press("ArrowRight")
-        assert_the_birthdays_are_right(birthday, birthday_law(drawings=104, **{trait: up}))
+        assert_the_birthdays_are_right(birthday, birthday_law(drawings=203, **{trait: up}))
         assert slider.get_attribute("aria-valuetext") == (f"{up:.2f}" if up < 1 else str(up))
         slider.press("ArrowLeft")
         readouts(birthday)
         assert slider.get_attribute("aria-valuetext") == before
     slider.press("n")
-    assert_the_birthdays_are_right(birthday, birthday_law(drawings=105))
+    assert_the_birthdays_are_right(birthday, birthday_law(drawings=204))
     assert birthday.evaluate("window.leaked ?? null") is None  # JupyterLab would take it
 
 
@@ -1978,9 +1986,9 @@ def test_the_birthdays_are_told_once_the_hand_is_still(birthday: Page) -> None:
     for _ in range(5):
         birthday.get_by_role("button", name="One more drawing").click()
     birthday.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
-    now = birthdays.evaluate(**birthday_law(drawings=6))
+    now = birthdays.evaluate(**birthday_law(drawings=105))
     words = str(status.text_content())
-    assert words.startswith(f"Drawing 6: {now['pairs']} colliding pair")
+    assert words.startswith(f"Drawing 105: {now['pairs']} colliding pair")
     assert words.endswith("Probability of a collision 0.5073.")
     assert "∞" not in words
     for picture in birthday.locator("svg[role=img]").all():
@@ -1993,7 +2001,7 @@ def test_the_birthdays_fit_a_phone_and_a_finger_draws(browser: Browser, base: st
             visit.page.set_viewport_size({"width": width, "height": 844})
             page = visit.goto("birthday.html")
             page.get_by_role("button", name="100 more").tap()
-            assert_the_birthdays_are_right(page, birthday_law(drawings=101))
+            assert_the_birthdays_are_right(page, birthday_law(drawings=200))
             page.get_by_role("button", name="Large support").tap()
             readouts(page)
             assert page.evaluate("document.documentElement.scrollWidth") == width

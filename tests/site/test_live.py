@@ -153,7 +153,7 @@ def test_the_birthdays_are_drawn_in_a_kernel(notebook: Page) -> None:
     explorable.get_by_role("button", name="One more drawing").press("n")
     explorable.get_by_role("button", name="100 more").click()
     rerun(notebook, 11)
-    told = re.compile(r"birthdays 102 0\.9 153 102")
+    told = re.compile(r"birthdays 201 0\.9 253 201")
     expect(output(notebook, 11)).to_have_text(told)
 
 
