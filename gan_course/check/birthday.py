@@ -108,10 +108,26 @@ def _same_as_mine(support: int, probability: float) -> int:
     return 1 + math.ceil(math.log1p(-probability) / math.log1p(-1 / support))
 
 
+def _bounded(support: int, probability: float) -> int:
+    s = 1
+    while -math.expm1(-s * (s - 1) / (2 * support)) < probability:
+        s += 1
+    return s
+
+
+def _expected(support: int, probability: float) -> int:
+    s = 1
+    while s * (s - 1) / (2 * support) < probability:
+        s += 1
+    return s
+
+
 DRAWS: dict[str, Callable[[int, float], int]] = {
     "This is one draw too few: the probability must be reached.": lambda n, p: _draws(n, p) - 1,
     "One draw fewer is enough already.": lambda n, p: _draws(n, p) + 1,
     "The rule with the square root is an approximation: take the product itself.": _rounded,
+    "This takes the exponential bound for the probability: take the product itself.": _bounded,
+    "This takes the mean number of pairs for the probability: take the product itself.": _expected,
     "You ask that no two are equal with the given probability; take one minus it.": (
         lambda n, p: _draws(n, 1 - p)
     ),
@@ -128,7 +144,7 @@ DRAWS: dict[str, Callable[[int, float], int]] = {
 
 @exercise(
     "birthday-draws",
-    praise="It grows like the root of the support: to test for a million, thousands of draws do.",
+    praise="It grows like the root of the support: for a million values 1178 draws reach one half.",
     wrong=[
         *((slip, hint) for hint, slip in DRAWS.items()),
         (lambda n, p: [_draws(n, p)], "has shape (1,)"),
@@ -185,6 +201,9 @@ VARIANCES: dict[str, Callable[[Array, int], float]] = {
     ),
     "The covariance is a difference: subtract the square of the collision probability.": (
         lambda q, s: _binomial(q, s) + s * (s - 1) * (s - 2) * _moment(q, 3)
+    ),
+    "Of s draws there are s (s - 1) / 2 pairs: you count each twice in the first term.": (
+        lambda q, s: 2 * _binomial(q, s) + _excess(q, s)
     ),
     "The variances are missing: these are the covariances alone.": _excess,
     "The variance of one indicator is c (1 - c), not c.": (
@@ -255,6 +274,10 @@ def _atom(support: int, heavy: float) -> Array:
     return np.r_[heavy, np.full(support - 1, (1 - heavy) / (support - 1))]
 
 
+def _on_top(support: int, heavy: float) -> Array:
+    return np.r_[heavy, np.zeros(support - 1)] + (1 - heavy) / support
+
+
 @exercise(
     "birthday-disguise",
     praise="However many values there are, the expected number of collisions tells nothing of it.",
@@ -262,6 +285,7 @@ def _atom(support: int, heavy: float) -> Array:
         (lambda n, c: np.full(n, 1 / n), "sum of squares"),
         (lambda n, c: _atom(n, math.sqrt(c)), "The other values add to the sum of squares"),
         (lambda n, c: _atom(n, c), "sum of squares"),
+        (lambda n, c: _on_top(n, math.sqrt(c)), "On top of the equal shares"),
         (_padded, "positive probability"),
         (lambda n, c: _disguise(n, c) * 2, "sum to 1"),
         (lambda n, c: np.r_[math.sqrt(c), np.full(n - 1, 1e-12)], "sum to 1"),
@@ -276,8 +300,12 @@ def _birthday_disguise(disguise: Callable[..., Any]) -> None:
         case = f"With N = {support} and c = {c:g}"
         q = numbers(disguise(support, c), (support,))
         expect((q >= 0).all(), "Probabilities: no negative numbers.")
-        expect(abs(q.sum() - 1) < 1e-9, f"Probabilities sum to 1; {case} yours sum to {q.sum():g}.")
-        least = np.count_nonzero(q > 1e-15)
+        total = float(q.sum())
+        expect(
+            abs(total - 1) < 1e-9,
+            f"{case} yours sum to {total:g}, and probabilities sum to 1.",
+        )
+        least = np.count_nonzero(q > 0)
         expect(
             least == support,
             f"{case} all {support} values must have a positive probability: yours are {least}.",
@@ -286,6 +314,11 @@ def _birthday_disguise(disguise: Callable[..., Any]) -> None:
         expect(
             not np.allclose(np.sort(q), np.sort(known), rtol=1e-6, atol=0),
             "The other values add to the sum of squares, too: a little less mass on the atom.",
+        )
+        known = _on_top(support, math.sqrt(c))
+        expect(
+            not np.allclose(np.sort(q), np.sort(known), rtol=1e-6, atol=0),
+            "On top of the equal shares the root of c is too much: they add to the sum of squares.",
         )
         got = float((q**2).sum())
         expect(abs(got - c) < 1e-6 * c, f"{case} the sum of squares must be {c:g}, not {got:.6g}.")

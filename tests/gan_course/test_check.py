@@ -109,6 +109,27 @@ def test_correct_answer_is_praised(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("saturation-peak: correct. ")
 
 
+def _geometric(support: int, c: float) -> Any:
+    import numpy as np
+    from scipy.optimize import brentq
+
+    def law(ratio: float) -> Any:
+        powers = ratio ** np.arange(support)
+        return powers / powers.sum()
+
+    return law(brentq(lambda r: float((law(r) ** 2).sum()) - c, 1e-2, 1 - 1e-9, xtol=1e-15))
+
+
+def test_probabilities_may_be_tiny() -> None:
+    import numpy as np
+
+    for support, c in ((50, 0.1), (1000, 0.1)):
+        assert 0 < _geometric(support, c).min() < 1e-2 / support
+        assert np.isclose((_geometric(support, c) ** 2).sum(), c)
+    assert _geometric(1000, 0.1).min() < 1e-15
+    assert judge("birthday-disguise", _geometric)[0]
+
+
 def test_a_label_is_taken_once() -> None:
     with pytest.raises(ValueError, match="another exercise"):
         exercise("game-value", praise="", wrong=[])(lambda answer: None)
@@ -133,3 +154,16 @@ def test_praise_of_the_frozen_discriminator_is_true() -> None:
     z = torch.linspace(0.5 / 40000, 1 - 0.5 / 40000, 40000, dtype=torch.float64)
     z = torch.special.ndtri(z)  # the quantiles of the noise: a quadrature
     assert 0.4 < float(_moving(0.5, z) / _frozen(0.5, z)) - 1 < 0.5
+
+
+def test_an_answer_may_undo_a_generator_in_place() -> None:
+    import numpy as np
+
+    def undo(x: Any, W: Any, b: Any, inverse: Any) -> Any:
+        for k in reversed(range(len(W))):
+            x -= b[k]
+            x = np.linalg.solve(W[k], x)
+            x = inverse(x) if k else x
+        return x
+
+    assert judge("power-undo", undo)[0]
