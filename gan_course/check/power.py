@@ -140,11 +140,9 @@ def _power_undo(undo: Callable[..., Any]) -> None:
         "From the last layer to the first: subtract the bias, solve with the matrix, and undo the "
         "activation, which the first layer does not have.",
     )
-    one = W[:1], b[:1]
-    expect(
-        np.allclose(numbers(undo(x, *one, _unbend), (3,)), _undo(x, *one, _unbend)),
-        "With three layers it is right, with one it is not.",
-    )
+    wanted = _undo(x, W[:1], b[:1], _unbend)
+    got = numbers(undo(x.copy(), [W[0].copy()], [b[0].copy()], _unbend), (3,))
+    expect(np.allclose(got, wanted), "With three layers it is right, with one it is not.")
 
 
 # --- the log-density ------------------------------------------------------------------------------
@@ -187,12 +185,32 @@ def _bare_determinants(h: Arrays, W: Arrays, log_slope: Function) -> float:
     return _density(h, W, log_slope, dets=0.0) - total
 
 
+def _bare_sizes(h: Arrays, W: Arrays, log_slope: Function) -> float:
+    total = sum(abs(float(np.linalg.det(matrix))) for matrix in W)
+    return _density(h, W, log_slope, dets=0.0) - total
+
+
+def _mean_slopes(h: Arrays, W: Arrays, log_slope: Function) -> float:
+    stretch = sum(float(log_slope(v).mean()) for v in h[1:])
+    return _density(h, W, log_slope, slopes=0.0) + stretch
+
+
+def _mean_normal(h: Arrays, W: Arrays, log_slope: Function) -> float:
+    share = 1 / len(h[0])
+    return _density(h, W, log_slope, half=share / 2, normal=share)
+
+
 def _norm(h: Arrays, W: Arrays, log_slope: Function) -> float:
     return _density(h, W, log_slope, half=0.0) - float(np.linalg.norm(h[0])) / 2
 
 
 def _slope_itself(h: Arrays, W: Arrays, log_slope: Function) -> float:
     stretch = sum(float(np.exp(log_slope(v)).sum()) for v in h[1:])
+    return _density(h, W, log_slope, slopes=0.0) + stretch
+
+
+def _logarithm_twice(h: Arrays, W: Arrays, log_slope: Function) -> float:
+    stretch = sum(float(np.log(log_slope(v)).sum()) for v in h[1:])
     return _density(h, W, log_slope, slopes=0.0) + stretch
 
 
@@ -222,12 +240,19 @@ DENSITIES: dict[str, Density] = {
     ),
     "Check the sign of the exponent.": _variant(half=-0.5),
     "The noise is h_1, what is left in the end: yours takes the norm of h_l.": _wrong_noise,
+    "h[0] is h_1: the list is in the order of the generator, not of the undoing.": lambda h, W, s: (
+        _density(h[::-1], W, s)
+    ),
     "The determinant of a product is a product: add the logarithms, not the determinants.": (
         _added_determinants
     ),
     "Take the logarithm of each determinant.": _bare_determinants,
+    "Take the logarithm of each determinant's absolute value.": _bare_sizes,
+    "Sum the log-slopes over the coordinates, too: yours takes means.": _mean_slopes,
+    "Sum the normal log-density over the coordinates: yours takes a mean.": _mean_normal,
     "The norm in the exponent is squared.": _norm,
     "log_slope is a logarithm already: add it as it is.": _slope_itself,
+    "log_slope is a logarithm already: yours takes another one.": _logarithm_twice,
     "This is the density, not its logarithm.": lambda h, W, s: math.exp(_density(h, W, s)),
 }
 """What to say where the number is that of a known slip."""
@@ -235,7 +260,7 @@ DENSITIES: dict[str, Density] = {
 
 @exercise(
     "power-density",
-    praise="Three terms, and each is a layer of units: this is the critic.",
+    praise="Squares and log-slopes are units of the critic, and the constants its last bias.",
     wrong=[
         *((slip, hint) for hint, slip in DENSITIES.items()),
         (_signed, "absolute value"),
@@ -359,7 +384,7 @@ def _power_carry(carry: Any) -> None:
     w, b, v = (numbers(one) for one in carry)
     same = w.ndim == 1 and w.shape == b.shape == v.shape and len(w) > 0
     expect(same, "The three lists have one number a unit each.")
-    expect(len(w) > 1, "One square has its lowest point somewhere: a line has none.")
+    expect(len(w) > 1, "One square has a turning point: a line has none.")
     # the coefficients of v . (w t + b)^2
     square, line, constant = float(v @ w**2), float(2 * v @ (w * b)), float(v @ b**2)
     expect(abs(square) < 1e-9, "The terms with t^2 do not cancel.")
