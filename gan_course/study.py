@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gan_course import data, losses, metrics, nets, regularizers, train, transport
 from gan_course.losses import Loss
@@ -39,8 +39,11 @@ __all__ = [
     "LOSSES",
     "REGULARIZERS",
     "DataSet",
+    "Effects",
+    "effects",
     "experiment",
     "run",
+    "scores",
     "settings",
     "tune",
     "tuned",
@@ -371,6 +374,84 @@ def run(folder: str | Path, names: Iterable[str] = DATA, **options: Any) -> dict
         )
         for name in names
     }  # fmt: skip
+
+
+# What the study says
+
+
+def scores(folder: str | Path, name: str, what: str = "score") -> Array:
+    """One quantity of the study on one data set: ``(losses, regularizers, seeds)``.
+
+    The order is that of :data:`LOSSES` and :data:`REGULARIZERS`; a setting that is not finished is
+    NaN.
+    """
+    results = load(_folder(folder, "study", name))
+    rows = {(dict(s)["loss"], dict(s)["regularizer"]): arrays for s, arrays in results}
+    table = np.full((len(LOSSES), len(REGULARIZERS), len(results.seeds)), math.nan)
+    for i, loss in enumerate(LOSSES):
+        for j, regularizer in enumerate(REGULARIZERS):
+            arrays = rows.get((loss, regularizer))
+            if arrays is not None:
+                table[i, j] = arrays[what]
+    return table
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The analysis of variance of a table of scores, for each seed by itself.
+
+    ``log score = mean + loss + regularizer + interaction``, in which each of the last three sums to
+    zero over each of its axes. Seeds share initial values and data over all settings, so an
+    interval over seeds of an effect is one of paired differences.
+
+    Attributes
+    ----------
+    mean
+        Shape ``(seeds,)``.
+    loss
+        Main effects of the divergence, ``(losses, seeds)``.
+    regularizer
+        Main effects of the regularizer, ``(regularizers, seeds)``.
+    interaction
+        Shape ``(losses, regularizers, seeds)``.
+    """
+
+    mean: Array
+    loss: Array
+    regularizer: Array
+    interaction: Array
+
+    def shares(self) -> dict[str, Array]:
+        """Shares of the sum of squares, ``(seeds,)`` each: they add up to one for each seed."""
+        losses, regularizers = len(self.loss), len(self.regularizer)
+        parts = {
+            "loss": regularizers * np.square(self.loss).sum(0),
+            "regularizer": losses * np.square(self.regularizer).sum(0),
+            "interaction": np.square(self.interaction).sum((0, 1)),
+        }
+        total = sum(parts.values())
+        return {name: part / total for name, part in parts.items()}
+
+
+def effects(table: ArrayLike) -> Effects:
+    """Main effects and interaction of the logarithm of a table ``(losses, regularizers, seeds)``.
+
+    Raises
+    ------
+    ValueError
+        If the table is not complete, or holds a score that is not positive.
+    """
+    values = np.asarray(table, dtype=np.float64)
+    if values.ndim != 3 or not (values > 0).all() or not np.isfinite(values).all():
+        raise ValueError(
+            f"table has shape {values.shape} and {int((~(values > 0)).sum())} entries that are "
+            "missing or not positive; allowed is (losses, regularizers, seeds), all positive"
+        )
+    logs = np.log(values)
+    mean = logs.mean((0, 1))
+    loss = logs.mean(1) - mean
+    regularizer = logs.mean(0) - mean
+    return Effects(mean, loss, regularizer, logs - mean - loss[:, None] - regularizer)
 
 
 def main() -> None:

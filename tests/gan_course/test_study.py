@@ -1,5 +1,7 @@
 """The factorial study at its smallest scale: what is counted, tuned and kept."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,23 @@ from gan_course.sweep import load
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch):
     monkeypatch.setenv("GAN_COURSE_SCALE", "smoke")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with the finished tuning and the finished study of one data set."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_COURSE_SCALE", "smoke")
+        study.tune(folder, ["ring"], workers=1, progress=False)
+        study.run(folder, ["ring"], workers=1, progress=False)
+    return folder
+
+
+@pytest.fixture
+def folder(kept, tmp_path):
+    """A copy of it that a test may spoil."""
+    return shutil.copytree(kept, tmp_path / "study")
 
 
 @pytest.mark.parametrize("name", study.DATA)
@@ -74,21 +93,63 @@ def test_colored_modes_are_read_from_real_pictures():
     assert abs(found[0] - len(modes.unique())) <= 1
 
 
-def test_tuning_takes_the_best_strength_and_goes_on_where_it_stopped(tmp_path):
-    study.tune(tmp_path, ["ring"], workers=1, progress=False)
-    results = load(tmp_path / "tuning" / "ring")
-    best = study.tuned(tmp_path, "ring")
+def test_tuning_takes_the_best_strength_and_goes_on_where_it_stopped(folder):
+    results = load(folder / "tuning" / "ring")
+    best = study.tuned(folder, "ring")
     assert len(best) == 3 * 6
     for (loss, regularizer), strength in best.items():
         chosen = results.select(loss=loss, regularizer=regularizer)
         means = {dict(s)["strength"]: a["score"].mean() for s, a in chosen}
         assert means[strength] == min(means.values())
-    rows = study.settings(tmp_path, "ring")
+    rows = study.settings(folder, "ring")
     assert len(rows) == 21
     assert [row["strength"] for row in rows if row["regularizer"] == "none"] == [0.0] * 3
-    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")}
-    study.tune(tmp_path, ["ring"], workers=1, progress=False)
-    assert before == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")}
-    next(iter(before)).unlink()
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*.npz")}
+    study.tune(folder, ["ring"], workers=1, progress=False)
+    assert before == {file: file.stat().st_mtime_ns for file in folder.rglob("*.npz")}
+    next(iter((folder / "tuning").rglob("*.npz"))).unlink()
     with pytest.raises(LookupError, match="lacks"):
-        study.tuned(tmp_path, "ring")
+        study.tuned(folder, "ring")
+
+
+def test_effects_add_up_and_find_what_was_put_in():
+    rng = np.random.default_rng(1)
+    loss, regularizer = rng.normal(size=(3, 5)), rng.normal(size=(7, 5))
+    loss, regularizer = loss - loss.mean(0), regularizer - regularizer.mean(0)
+    table = np.exp(0.3 + loss[:, None] + 2 * regularizer)
+    found = study.effects(table)
+    assert found.mean == pytest.approx(0.3)
+    assert found.loss == pytest.approx(loss)
+    assert found.regularizer == pytest.approx(2 * regularizer)
+    assert np.abs(found.interaction).max() < 1e-12
+    shares = found.shares()
+    assert sum(shares.values()) == pytest.approx(1)
+    wanted = 7 * (loss**2).sum(0) / (7 * (loss**2).sum(0) + 3 * 4 * (regularizer**2).sum(0))
+    assert shares["loss"] == pytest.approx(wanted)
+
+
+def test_interaction_is_what_main_effects_leave():
+    table = np.ones((3, 7, 2))
+    table[0, 0] = np.e
+    found = study.effects(table)
+    rest = np.log(table) - found.mean - found.loss[:, None] - found.regularizer
+    assert found.interaction == pytest.approx(rest)
+    assert found.interaction[0, 0] == pytest.approx(1 - 1 / 3 - 1 / 7 + 1 / 21)
+    for axis in (0, 1):
+        assert np.abs(found.interaction.sum(axis)).max() < 1e-12
+
+
+def test_an_unfinished_table_has_no_effects():
+    table = np.ones((3, 7, 2))
+    table[1, 2, 0] = np.nan
+    with pytest.raises(ValueError, match="1 entries"):
+        study.effects(table)
+
+
+def test_scores_of_an_unfinished_study_are_missing(folder):
+    table = study.scores(folder, "ring")
+    assert table.shape == (3, 7, 2)
+    assert np.isfinite(table).all()
+    study.effects(table)
+    next(iter((folder / "study").rglob("*.npz"))).unlink()
+    assert np.isnan(study.scores(folder, "ring")).sum() == 2
