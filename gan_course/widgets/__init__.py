@@ -13,6 +13,7 @@ from gan_course.widgets.factories import (
     moving_mass,
     phase_portrait,
     sample_calculator,
+    two_clouds,
     two_gaussians,
 )
 from gan_course.widgets.gaussians import evaluate
@@ -28,5 +29,6 @@ __all__ = [
     "moving_mass",
     "phase_portrait",
     "sample_calculator",
+    "two_clouds",
     "two_gaussians",
 ]

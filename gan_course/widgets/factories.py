@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_course.runtime import is_static
-from gan_course.widgets import birthdays, bounds, coverings, masses, portraits
+from gan_course.widgets import birthdays, bounds, coverings, critics, masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
 from gan_course.widgets.pictures import Picture, draw_figure, encode
 from gan_course.widgets.still import Still
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         MovingMass,
         PhasePortrait,
         SampleCalculator,
+        TwoClouds,
         TwoGaussians,
     )
 
@@ -372,6 +373,56 @@ def birthday_test(
     picture = encode(birthdays.still_figure(**state))
     alt = birthdays.describe(state, readout)
     return Still("birthday_test", state, picture, alt, readable={"readout": readout})
+
+
+def two_clouds(
+    data: ArrayLike | None = None,
+    generated: ArrayLike | None = None,
+    regularizer: str = "gradient penalty",
+    strength: float | None = None,
+    extension: str = "middle",
+) -> TwoClouds | Still:
+    r"""Two clouds of points to drag: the exact critic of :math:`W_1`, and a network in training.
+
+    The exact critic comes from an optimal assignment and dual potentials. The network (2-16-16-1,
+    tanh) trains in the page, on all points at once. The state is in the arguments' names, the
+    exact critic's numbers in `readout`: see `gan_course.widgets.critics.evaluate`.
+
+    Parameters
+    ----------
+    data, generated
+        Equally many points, at most 12, in the square [-2, 2] x [-2, 2].
+    regularizer
+        Of the network: "none", "clipping" or "gradient penalty" (two-sided, at random places
+        between all pairs) with the Wasserstein loss, or "R1" with the minimax loss.
+    strength
+        The clip constant :math:`c`, from 0.01 to 1, or the penalty's weight :math:`\lambda` or
+        :math:`\gamma`, from 0.1 to 100; None is 0.2, 10 or 1.
+    extension
+        How the exact critic continues off the points: as the "largest" 1-Lipschitz function, or
+        as the "middle" of it and the smallest.
+
+    Raises
+    ------
+    ValueError
+        Where a value is not among these.
+    """
+    state = critics.checked(
+        data=data, generated=generated, regularizer=regularizer, strength=strength,
+        extension=extension,
+    )  # fmt: skip
+    if not is_static():
+        from gan_course.widgets.live import TwoClouds
+
+        return TwoClouds(**state)
+    readout = critics.evaluate(state["data"], state["generated"])
+    law = {key: state[key] for key in ("data", "generated", "regularizer", "strength")}
+    net = critics.trained(**law)
+    drawn = {key: state[key] for key in ("data", "generated", "extension")}
+    picture = encode(critics.still_figure(**drawn, net=net))
+    found = critics.measured(net, state["data"], state["generated"])
+    alt = critics.describe(state, readout["w1"], found)
+    return Still("two_clouds", state, picture, alt, readable={"readout": readout})
 
 
 def dial(

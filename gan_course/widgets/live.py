@@ -13,7 +13,7 @@ import traitlets
 from IPython.display import HTML, clear_output, display
 from ipywidgets import FloatSlider, Output, VBox
 
-from gan_course.widgets import birthdays, bounds, coverings, masses, portraits
+from gan_course.widgets import birthdays, bounds, coverings, critics, masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate
 from gan_course.widgets.pictures import DISPLAY_DPI, draw_figure, png
 
@@ -193,6 +193,49 @@ class BirthdayTest(anywidget.AnyWidget):
         return birthdays.evaluate(self.support, self.draws, self.heavy, self.drawings, self.seed)
 
     @traitlets.observe("support", "draws", "heavy", "drawings", "seed")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class TwoClouds(anywidget.AnyWidget):
+    """Two clouds, their exact critic and a network; see `gan_course.widgets.two_clouds`."""
+
+    _esm = HERE / "two_clouds.js"
+    _css = HERE / "widgets.css"
+    data = traitlets.List(
+        traitlets.List(traitlets.CFloat()), [list(point) for point in critics.DATA_START]
+    ).tag(sync=True)
+    generated = traitlets.List(
+        traitlets.List(traitlets.CFloat()), [list(point) for point in critics.GENERATED_START]
+    ).tag(sync=True)
+    regularizer = traitlets.Enum(critics.REGULARIZERS, "gradient penalty").tag(sync=True)
+    strength = traitlets.CFloat(critics.STRENGTHS["gradient penalty"]).tag(sync=True)
+    extension = traitlets.Enum(critics.EXTENSIONS, "middle").tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.validate("data", "generated")
+    def _cloud(self, proposal: Any) -> list[list[float]]:
+        points = critics.cloud(proposal["trait"].name, proposal["value"])
+        other = self.generated if proposal["trait"].name == "data" else self.data
+        critics.same_size(points, other)
+        return points
+
+    @traitlets.validate("strength")
+    def _fits(self, proposal: Any) -> float:
+        return critics.fitting(self.regularizer, proposal["value"])
+
+    @traitlets.observe("regularizer")
+    def _usual_strength(self, change: Any) -> None:
+        try:
+            self.strength = critics.fitting(self.regularizer, self.strength)
+        except ValueError:
+            self.strength = critics.STRENGTHS[self.regularizer]
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, Any]:
+        return critics.evaluate(self.data, self.generated)
+
+    @traitlets.observe("data", "generated")
     def _state_changed(self, change: Any) -> None:
         self.set_trait("readout", self._readout_now())
 

@@ -1,5 +1,7 @@
 """Bounds on Lipschitz constants against networks and layers whose constants are known."""
 
+from itertools import combinations, product
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,46 @@ def test_a_linear_map_is_its_own_bound():
     assert lipschitz.upper_bound(net) == pytest.approx(norms)
     points = torch.zeros(4, 3, dtype=torch.float64)
     assert lipschitz.lower_bound(net, points, seeds=SEEDS, steps=0) == pytest.approx(norms)
+
+
+def one_hidden_layer(w, b, v):
+    """A network 2-n-1 in the plane, the same for each seed."""
+    net = network(2, len(v), 1)
+    with torch.no_grad():
+        net.weights[0].copy_(torch.tensor(w.T).expand(2, -1, -1))
+        net.biases[0].copy_(torch.tensor(b).expand(2, 1, -1))
+        net.weights[1].copy_(torch.tensor(v)[:, None].expand(2, -1, -1))
+    return net
+
+
+def test_the_bounds_enclose_the_exact_constant():
+    rng = np.random.default_rng(0)
+    w, b, v = rng.normal(size=(8, 2)), rng.normal(size=8), rng.normal(size=8)
+    exact = 0.0  # the steepest region; each has a corner, where two lines cross
+    for i, j in combinations(range(8), 2):
+        corner = np.linalg.solve(w[[i, j]], -b[[i, j]])
+        on = w @ corner + b > 0
+        for on[i], on[j] in product((False, True), repeat=2):
+            exact = max(exact, np.linalg.norm((on * v) @ w))
+    net = one_hidden_layer(w, b, v)
+    points = 3 * torch.randn(200, 2, generator=torch.Generator().manual_seed(2)).double()
+    low = lipschitz.lower_bound(net, points, seeds=SEEDS, steps=100)
+    assert (low <= exact * (1 + 1e-9)).all()
+    assert (low > 0.9 * exact).all()
+    assert (lipschitz.upper_bound(net) >= exact).all()
+
+
+@pytest.mark.parametrize("sizes", [(2, 1), (2, 5, 1), (3, 4, 6, 1)])
+def test_equal_weights_make_both_bounds_equal(sizes):
+    net = network(*sizes)
+    with torch.no_grad():
+        for weight, bias in zip(net.weights, net.biases, strict=True):
+            weight.fill_(0.3)
+            bias.zero_()
+    expected = 0.3 ** (len(sizes) - 1) * sizes[0] ** 0.5 * np.prod(sizes[1:-1])
+    points = torch.ones(1, sizes[0], dtype=torch.float64)
+    assert lipschitz.upper_bound(net) == pytest.approx(expected)
+    assert lipschitz.lower_bound(net, points, seeds=SEEDS, steps=0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "silu"])

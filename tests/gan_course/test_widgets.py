@@ -22,12 +22,13 @@ import traitlets
 from bs4 import BeautifulSoup
 from PIL import Image
 from scipy.integrate import quad
+from scipy.optimize import linprog
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import kstest, poisson, wasserstein_distance
 from traitlets import TraitError
 
-from gan_course import dynamics, ipm, metrics, widgets
-from gan_course.widgets import birthdays, bounds, coverings, masses, portraits
+from gan_course import dynamics, ipm, metrics, transport, widgets
+from gan_course.widgets import birthdays, bounds, coverings, critics, masses, portraits
 from gan_course.widgets.pictures import encode
 
 
@@ -886,6 +887,223 @@ def test_birthday_test_refuses(changes: dict[str, Any], words: str) -> None:
         widgets.birthday_test(**changes)
 
 
+# ------------------------------------------------------------------ two clouds
+
+CORNERS = ([[1, 0], [-1, 0]], [[0, 1], [0, -1]])  # all four distances are equal
+LINE = ([[0, 0], [0.5, 0]], [[1, 0], [2, 0]])  # all that is generated on one side
+SAME = ([[0.3, 0.4], [-1, 2]], [[-1, 2], [0.3, 0.4]])
+
+
+def random_clouds(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.random.default_rng([n, seed]).uniform(-2, 2, (2, n, 2))
+    return x, y
+
+
+CLOUDS = [*(random_clouds(n) for n in (1, 2, 3, 6, 12)), CORNERS, LINE, SAME]
+
+
+@pytest.mark.parametrize(("x", "y"), CLOUDS)
+def test_the_clouds_potential_is_an_optimal_critic(x: Any, y: Any) -> None:
+    now = critics.evaluate(x, y)
+    f_x, f_y = np.array(now["f_data"]), np.array(now["f_generated"])
+    w1 = transport.w1([x], [y])[0]
+    assert now["w1"] == pytest.approx(w1, abs=1e-12)
+    assert f_x.mean() - f_y.mean() == pytest.approx(w1, abs=1e-12)
+    assert f_y.mean() == pytest.approx(0, abs=1e-12)
+    points, f = np.concatenate([x, y]), np.concatenate([f_x, f_y])
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    assert (f[:, None] - f <= apart + 1e-12).all()
+
+
+def test_the_clouds_potential_is_the_middle_of_all() -> None:
+    """By linear programs: the largest and the smallest value at each point, zero at each other."""
+    x, y = random_clouds(4, 5)
+    n, points = 4, np.concatenate([x, y])
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    pairs = [(a, b) for a in range(2 * n) for b in range(2 * n) if a != b]
+    rises = np.array([np.eye(2 * n)[a] - np.eye(2 * n)[b] for a, b in pairs])
+    gap = np.repeat([1 / n, -1 / n], n)
+    bounds_of = {
+        "A_ub": rises,
+        "b_ub": [apart[pair] for pair in pairs],
+        "A_eq": gap[None],
+        "b_eq": [transport.w1([x], [y])[0]],
+    }
+    middle = np.zeros(2 * n)
+    for zero in range(2 * n):
+        limits = [(0, 0) if i == zero else (None, None) for i in range(2 * n)]
+        for a in range(2 * n):
+            for sign in (1, -1):
+                found = linprog(-sign * np.eye(2 * n)[a], bounds=limits, **bounds_of)
+                middle[a] += found.x[a] / (4 * n)
+    f = np.concatenate(critics.potential(x, y))
+    assert f == pytest.approx(middle - middle[n:].mean(), abs=1e-7)
+
+
+def test_the_clouds_potential_depends_on_nothing_else() -> None:
+    x, y = random_clouds(6, 1)
+    f_x, f_y = critics.potential(x, y)
+    order = [3, 1, 5, 0, 2, 4]
+    g_x, g_y = critics.potential(x[order], y[order[::-1]])
+    assert g_x == pytest.approx(f_x[order], abs=1e-12)
+    assert g_y == pytest.approx(f_y[order[::-1]], abs=1e-12)
+    near_x, near_y = critics.potential(x + 1e-7, y)
+    assert np.concatenate([near_x, near_y]) == pytest.approx(np.concatenate([f_x, f_y]), abs=2e-6)
+
+
+def test_where_there_is_one_potential_all_find_it() -> None:
+    for found, right in zip(critics.potential(*LINE), transport.potentials(*([c] for c in LINE)),
+                            strict=True):  # fmt: skip
+        assert found == pytest.approx(right[0], abs=1e-9)
+
+
+def test_the_clouds_critic_has_slope_one_on_the_rays() -> None:
+    x, y = random_clouds(6, 2)
+    for kind in critics.EXTENSIONS:
+        at = critics.rays(x, y)
+        slopes = critics.extended(x, y, kind).gradient(at)
+        assert np.linalg.norm(slopes, axis=1) == pytest.approx(1, abs=1e-9)
+    assert len(critics.rays(*SAME)) == 0
+    one_apart = ([[0, 0], [1, 1]], [[0, 0], [1, 0]])
+    assert critics.rays(*one_apart)[:, 0] == pytest.approx(1)
+    assert critics.rays(*one_apart)[:, 1] == pytest.approx(1 - (np.arange(8) + 0.5) / 8)
+
+
+def test_the_clouds_network_reads_its_parameters_in_order() -> None:
+    row = np.random.default_rng(1).normal(size=337)
+    x = np.random.default_rng(2).uniform(-2, 2, (5, 2))
+    w1, b1 = row[:32].reshape(16, 2), row[32:48]
+    w2, b2 = row[48:304].reshape(16, 16), row[304:320]
+    w3, b3 = row[320:336], row[336]
+    right = np.tanh(np.tanh(x @ w1.T + b1) @ w2.T + b2) @ w3 + b3
+    net = critics.network(row)
+    assert net(torch.from_numpy(x))[0, :, 0].tolist() == pytest.approx(right.tolist(), abs=1e-12)
+    assert critics.row(critics.parameters_of(net)).tolist() == row.tolist()
+    first = critics.row(critics.parameters_of(critics.network())).detach().numpy()
+    assert np.abs(first[:48]).max() <= 2**-0.5
+    assert np.abs(first[48:]).max() <= 0.25
+    assert np.abs(first[:48]).max() > 0.6
+    assert np.abs(first.mean()) < 0.03
+
+
+def test_the_clouds_network_is_trained() -> None:
+    """Each regularizer does what it is there for; without one the slopes grow and grow."""
+    x, y = critics.DATA_START, critics.GENERATED_START
+    found = {}
+    for name, strength in critics.STRENGTHS.items():
+        net = critics.trained(x, y, name, strength, 150)
+        found[name] = critics.measured(net, x, y)
+        most = max(float(p.detach().abs().max()) for p in net.parameters())
+        assert (most <= 0.2) == (name == "clipping")
+    w1 = critics.evaluate(x, y)["w1"]
+    assert found["gradient penalty"]["gap"] == pytest.approx(w1, rel=0.2)
+    assert 1 < found["gradient penalty"]["steepest"] < 1.5
+    assert found["none"]["steepest"] > found["R1"]["steepest"] > 10
+    for now in found.values():
+        assert now["scaled"] == pytest.approx(now["gap"] / now["steepest"])
+        assert now["scaled"] < w1
+
+
+def test_the_clouds_penalty_looks_between_all_pairs() -> None:
+    x, y = random_clouds(3, 3)
+    for step in (0, 7):
+        at = critics.places(x, y, step).reshape(3, 3, 2).numpy()
+        a = (at - y[None]) / (x[:, None] - y[None])
+        assert a[..., 0] == pytest.approx(a[..., 1])
+        assert (a >= 0).all()
+        assert (a < 1).all()
+        assert np.ptp(a) > 0.5
+    drawn = [critics.places([[1, 0]] * 12, [[0, 0]] * 12, step)[:, 0] for step in range(100)]
+    assert kstest(torch.stack(drawn).flatten(), "uniform").pvalue > 0.01
+
+
+@pytest.mark.usefixtures("still")
+def test_two_clouds_still() -> None:
+    widget: Any = widgets.two_clouds([[0, 1], [1, 1]], [[0, 0], [1, 0]], "clipping")
+    assert state(widget) == {
+        "data": [[0, 1], [1, 1]],
+        "generated": [[0, 0], [1, 0]],
+        "regularizer": "clipping",
+        "strength": 0.2,
+        "extension": "middle",
+    }
+    assert widget.readout == critics.evaluate(widget.data, widget.generated)
+    assert widget.readout["w1"] == pytest.approx(1)
+    alt = html(widget).select_one("img")["alt"]
+    assert alt.startswith("2 data points and as many generated ones")
+    assert "W1 = 1." in alt
+    assert "after 600 steps of training with clipping of strength 0.2" in alt
+    gap = critics.measured(
+        critics.trained(widget.data, widget.generated, "clipping", 0.2),
+        widget.data,
+        widget.generated,
+    )["gap"]
+    assert f"its gap is {gap:.3g}" in alt
+
+
+def test_the_clouds_still_says_what_it_shows() -> None:
+    drawn: Any = {"data": [[1, 1]], "generated": [[1, 1]], "extension": "largest"}
+    figure = critics.still_figure(**drawn, net=critics.network(np.zeros(337)))
+    left, right = figure.axes
+    assert left.get_title(loc="left") == "exact critic"
+    assert right.get_title(loc="left") == "network, step 600"
+    found = critics.measured(critics.network(np.zeros(337)), [[1, 1]], [[1, 1]])
+    assert (found["gap"], found["steepest"], found["scaled"]) == (0, 0, 0)
+    assert math.isnan(found["on_rays"])
+    words = critics.describe({**drawn, "regularizer": "none", "strength": 0}, 0, found)
+    assert words.startswith("1 data point and as many generated ones")
+    assert "training without a regularizer: its gap is 0" in words
+    assert "rays" not in words
+
+
+@pytest.mark.usefixtures("live")
+def test_two_clouds_live() -> None:
+    widget: Any = widgets.two_clouds()
+    assert (widget.regularizer, widget.strength) == ("gradient penalty", 10)
+    assert widget.readout == critics.evaluate(critics.DATA_START, critics.GENERATED_START)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["w1"]), "readout")
+    widget.data = widget.generated
+    assert seen == [pytest.approx(0)]
+    widget.regularizer = "clipping"  # does not take a strength of 10
+    assert widget.strength == 0.2
+    widget.strength = 0.5
+    widget.regularizer = "R1"
+    assert widget.strength == 0.5
+    widget.set_state({"regularizer": "none", "strength": 0})  # as the browser sends it
+    assert (widget.regularizer, widget.strength) == ("none", 0)
+    with pytest.raises(ValueError, match="must lie in"):
+        widget.data = [[9, 0]] * 6
+    with pytest.raises(ValueError, match="5 and 6 points; allowed are equally many"):
+        widget.data = [[1, 0]] * 5
+    with pytest.raises(TraitError):
+        widget.extension = "smallest"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"regularizer": "WGAN-GP"}, r"regularizer='WGAN-GP' must be one of 'none', 'clipping'"),
+        ({"extension": "smallest"}, r"extension='smallest' must be one of 'largest', 'middle'"),
+        ({"strength": 0}, r"strength=0 must lie in \[0.1, 100\], for regularizer='gradient pen"),
+        ({"strength": math.nan}, r"strength=nan must lie in \[0.1, 100\]"),
+        ({"regularizer": "clipping", "strength": 2}, r"strength=2 must lie in \[0.01, 1\]"),
+        ({"regularizer": "R1", "strength": -1}, r"strength=-1 must lie in \[0.1, 100\]"),
+        ({"data": [1, 2]}, r"data has shape \(2,\); allowed are 1 to 12 points in the plane"),
+        ({"data": []}, r"data has shape \(0,\)"),
+        ({"generated": np.zeros((13, 2))}, r"generated has shape \(13, 2\)"),
+        ({"generated": np.zeros((6, 3))}, r"generated has shape \(6, 3\)"),
+        ({"generated": np.zeros((5, 2))}, r"data and generated have 6 and 5 points; allowed"),
+        ({"data": [[2.1, 0]] * 6}, r"data=.* must lie in \[-2, 2\]"),
+        ({"data": [[math.nan, 0]] * 6}, r"data=.* must lie in"),
+    ],
+)
+@pytest.mark.usefixtures("still")
+def test_two_clouds_refuses(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        widgets.two_clouds(**changes)
+
+
 # ------------------------------------------------------------------ the dial
 
 RANGE = {"label": "height", "start": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.5}
@@ -939,6 +1157,7 @@ def test_stills_need_no_widget_libraries() -> None:
         "widgets.epsilon_net()._repr_mimebundle_()\n"
         "widgets.sample_calculator()._repr_mimebundle_()\n"
         "widgets.birthday_test()._repr_mimebundle_()\n"
+        "widgets.two_clouds()._repr_mimebundle_()\n"
         "print(light or '', {'anywidget', 'ipywidgets'} & set(sys.modules) or '')"
     )
     root = Path(__file__).parents[2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -26,12 +28,14 @@ from gan_course.widgets import (
     birthdays,
     bounds,
     coverings,
+    critics,
     epsilon_net,
     frames,
     moving_mass,
     phase_portrait,
     portraits,
     sample_calculator,
+    two_clouds,
     two_gaussians,
 )
 
@@ -47,6 +51,7 @@ SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Pag
 <script defer src="../../_static/widgets/birthday_test.js"></script>
 <script defer src="../../_static/widgets/epsilon_net.js"></script>
 <script defer src="../../_static/widgets/sample_calculator.js"></script>
+<script defer src="../../_static/widgets/two_clouds.js"></script>
 <script defer src="../../_static/widget-shim.js"></script></head>
 <body><main><h1>Page</h1>{}</main></body></html>"""
 
@@ -81,6 +86,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "calculator.html": [sample_calculator()],
             "between.html": [sample_calculator(137, 3.7, 0.033, 3e-9)],
             "birthday.html": [birthday_test()],
+            "clouds.html": [two_clouds()],
+            "pair.html": [two_clouds([[0.5, 1]], [[0.5, 1]], "R1", 0.3, "largest")],
         }
         for name, widgets in pages.items():
             html = "".join(widget._repr_mimebundle_()["text/html"] for widget in widgets)
@@ -2042,7 +2049,692 @@ def test_nothing_in_the_birthdays_moves_by_itself(birthday: Page) -> None:
     assert birthday.evaluate("document.getAnimations().length") == 0
 
 
-@pytest.mark.parametrize("name", ["page.html", "mass.html", "portrait.html"])
+# ------------------------------------------------------------------ two clouds
+
+CLOUDS_MODULE = """async ([cases, body]) => {
+    const blob = new Blob([window.gcWidgetSources.two_clouds], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return cases.map(new Function("m", `return (s) => ${body}`)(m));
+}"""
+Clouds = dict[str, Any]
+
+
+@pytest.fixture
+def two(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("clouds.html")
+        assert opened.troubles == []
+
+
+def cloud_cases() -> list[Clouds]:
+    """Clouds of all sizes, with points in one place, on one line and with several best plans."""
+    random = np.random.default_rng(11)
+    pairs = [random.uniform(-2, 2, (2, n, 2)).tolist() for n in (1, 2, 3, 5, 8, 12) * 4]
+    pairs += [np.round(random.uniform(-2, 2, (2, n, 2))).tolist() for n in (2, 4, 7, 12) * 4]
+    pairs.append([[[1, 0], [-1, 0]], [[0, 1], [0, -1]]])
+    pairs.append([[[0, 0], [0.5, 0]], [[1, 0], [2, 0]]])
+    pairs.append([[[0.5, 1]] * 3, [[0.5, 1], [0.5, 1], [0, 0]]])
+    return [{"data": x, "generated": y} for x, y in pairs]
+
+
+def test_the_clouds_exact_critic_agrees_with_transport(two: Page) -> None:
+    cases = cloud_cases()
+    for case, found in zip(
+        cases, two.evaluate(CLOUDS_MODULE, [cases, "m.exact(s.data, s.generated)"]), strict=True
+    ):
+        x, y = np.array(case["data"]), np.array(case["generated"])
+        assert found["w1"] == pytest.approx(transport.w1(x[None], y[None])[0], abs=1e-9)
+        partner = found["partner"]
+        assert sorted(partner) == list(range(len(x)))
+        cost = np.linalg.norm(x - y[partner], axis=1).mean()
+        assert cost == pytest.approx(found["w1"], abs=1e-12)
+        values = np.concatenate(critics.potential(x, y))
+        assert found["values"] == pytest.approx(values, abs=1e-9)
+        one = np.concatenate([x, y])
+        transport.lipschitz_extension(one, found["values"])  # would refuse what rises faster
+        gap = np.mean(found["values"][: len(x)]) - np.mean(found["values"][len(x) :])
+        assert gap == pytest.approx(found["w1"], abs=1e-9)
+
+
+@pytest.mark.parametrize("extension", critics.EXTENSIONS)
+def test_the_clouds_extension_agrees_with_transport(two: Page, extension: str) -> None:
+    cases = [
+        case
+        | {"at": np.random.default_rng(i).uniform(-2, 2, (40, 2)).tolist(), "extension": extension}
+        for i, case in enumerate(cloud_cases())
+    ]
+    body = "s.at.map((p) => m.extended(m.exact(s.data, s.generated), s.extension)(...p))"
+    for case, found in zip(cases, two.evaluate(CLOUDS_MODULE, [cases, body]), strict=True):
+        right = critics.extended(case["data"], case["generated"], extension)
+        assert np.array(found)[:, 0] == pytest.approx(right(case["at"]), abs=1e-9)
+        slopes = right.gradient(case["at"])
+        same = np.isclose(np.array(found)[:, 1:], slopes, atol=1e-9).all(1)
+        # On a kink, where rounding chooses the side, the gradient is that of either side.
+        assert same.mean() > (0.9 if np.ptp(case["data"]) % 1 == 0 else 0.999), case
+
+
+def rough(seed: int) -> NDArray[np.float64]:
+    """Parameters of a network that is steep here and level there."""
+    return np.random.default_rng(seed).normal(0, 0.7, 337)
+
+
+def by_torch(parameters: Any, case: Clouds) -> tuple[float, NDArray[np.float64]]:
+    """The objective and its gradient, the penalties by differentiating twice."""
+    p = torch.tensor(parameters, dtype=torch.float64, requires_grad=True)
+    w1, b1, w2, b2, w3, b3 = p.split([32, 16, 256, 16, 16, 1])
+
+    def critic(x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(x @ w1.reshape(16, 2).T + b1)
+        return torch.tanh(h @ w2.reshape(16, 16).T + b2) @ w3 + b3
+
+    def norms(points: Any) -> torch.Tensor:
+        at = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+        (slopes,) = torch.autograd.grad(critic(at).sum(), at, create_graph=True)
+        return slopes.square().sum(1)
+
+    real, fake = (
+        critic(torch.tensor(case[name], dtype=torch.float64)) for name in ("data", "generated")
+    )
+    value = fake.mean() - real.mean()
+    if case["regularizer"] == "R1":
+        value = -torch.nn.functional.logsigmoid(real).mean()
+        value = value - torch.nn.functional.logsigmoid(-fake).mean()
+        value = value + case["strength"] / 2 * norms(case["data"]).mean()
+    if case["regularizer"] == "gradient penalty":
+        value = value + case["strength"] * (norms(case["at"]).sqrt() - 1).square().mean()
+    (gradient,) = torch.autograd.grad(value, p)
+    return float(value.detach()), gradient.numpy()
+
+
+@pytest.mark.parametrize("regularizer", critics.REGULARIZERS)
+def test_the_clouds_objective_agrees_with_double_backward(two: Page, regularizer: str) -> None:
+    random = np.random.default_rng(5)
+    cases = [
+        {
+            "data": random.uniform(-2, 2, (n, 2)).tolist(),
+            "generated": random.uniform(-2, 2, (n, 2)).tolist(),
+            "regularizer": regularizer,
+            "strength": strength,
+            "at": random.uniform(-2, 2, (7, 2)).tolist(),
+            "p": rough(seed).tolist(),
+        }
+        for seed, (n, strength) in enumerate([(1, 0.1), (3, 10), (6, 1), (12, 100)])
+    ]
+    for case in cases if regularizer != "gradient penalty" else []:
+        case["at"] = case["data"] if regularizer == "R1" else []
+    body = "((o) => [o.value, [...o.gradient]])(m.objective(s.p, s, s.at))"
+    for case, (value, gradient) in zip(
+        cases, two.evaluate(CLOUDS_MODULE, [cases, body]), strict=True
+    ):
+        right, slopes = by_torch(case["p"], case)
+        assert value == pytest.approx(right, rel=1e-12, abs=1e-12)
+        scale = np.abs(slopes).max()
+        assert np.array(gradient) == pytest.approx(slopes, rel=1e-8, abs=1e-10 * scale)
+        net = critics.network(case["p"])
+        package = critics.objective(
+            net,
+            *(case[key] for key in ("data", "generated", "regularizer", "strength")),
+            torch.tensor(case["at"], dtype=torch.float64).reshape(-1, 2),
+        )
+        assert value == pytest.approx(package.item(), rel=1e-12, abs=1e-12)
+        package.backward()
+        slots = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in critics.parameters_of(net)
+        ]
+        assert np.array(gradient) == pytest.approx(
+            critics.row(slots).numpy(), rel=1e-8, abs=1e-10 * scale
+        )
+
+
+def test_the_clouds_objective_survives_a_level_network(two: Page) -> None:
+    case: Clouds = {"data": [[1, 1]], "generated": [[0, 1]], "p": [0.0] * 337}
+    cases = [
+        case | {"regularizer": name, "strength": strength}
+        for name, strength in critics.STRENGTHS.items()
+    ]
+    body = "((o) => [o.value, [...o.gradient]])(m.objective(s.p, s, m.looked(s, 0)))"
+    for found in two.evaluate(CLOUDS_MODULE, [cases, body]):
+        assert np.isfinite([found[0], *found[1]]).all()
+
+
+@pytest.mark.parametrize("regularizer", critics.REGULARIZERS)
+def test_the_clouds_training_is_that_of_the_package(two: Page, regularizer: str) -> None:
+    """Every parameter after 60 steps of Adam, and what is read off the network."""
+    clouds = {"data": critics.DATA_START, "generated": critics.GENERATED_START}
+    settings = clouds | {"regularizer": regularizer, "strength": critics.STRENGTHS[regularizer]}
+    body = """((net) => {
+        for (let k = 0; k < 60; k += 1) m.descend(net, s);
+        const { partner } = m.exact(s.data, s.generated);
+        return [[...net.p], m.measured(net.p, s, partner, m.surveyed(net.p)), net.step];
+    })(m.untrained())"""
+    ((row, read, step),) = two.evaluate(CLOUDS_MODULE, [[settings], body])
+    net = trained_clouds(json.dumps([settings[key] for key in STATE_OF_CLOUDS[:4]]), 60)
+    right = critics.row(critics.parameters_of(net)).detach().numpy()
+    assert step == 60
+    assert row[:-1] == pytest.approx(right[:-1], abs=1e-9)
+    assert row[-1] == pytest.approx(
+        right[-1], abs=1e-6
+    )  # Adam makes much of rounding: its slope is 0
+    del read["level"]
+    assert read == pytest.approx(critics.measured(net, **clouds), rel=1e-8)
+
+
+STATE_OF_CLOUDS = ("data", "generated", "regularizer", "strength", "extension")
+
+
+def test_the_clouds_places_are_those_of_the_package(two: Page) -> None:
+    cases = [case | {"step": step} for case in cloud_cases()[:6] for step in (0, 1, 599)]
+    for case, found in zip(
+        cases,
+        two.evaluate(CLOUDS_MODULE, [cases, "m.places(s.data, s.generated, s.step)"]),
+        strict=True,
+    ):
+        assert np.array(found) == pytest.approx(critics.places(**case).numpy(), abs=1e-15)
+
+
+def test_the_clouds_module_and_package_name_the_same_things(two: Page) -> None:
+    body = "[m.BOX, m.REGULARIZERS, m.EXTENSIONS, m.STRENGTHS, m.LIMITS, m.WIDTH, m.STEPS, m.GRID,"
+    body += "m.ALONG, m.ADAM, [...m.initial()], [1, 6, 7, 100, 4000].map(m.spacing)]"
+    ((*plain, limits, width, steps, grid, along, adam, first, wide),) = two.evaluate(
+        CLOUDS_MODULE, [[0], body]
+    )
+    assert plain == [
+        critics.BOX,
+        list(critics.REGULARIZERS),
+        list(critics.EXTENSIONS),
+        critics.STRENGTHS,
+    ]
+    assert {name: tuple(pair) for name, pair in limits.items()} == critics.LIMITS
+    assert [width, steps, grid, along] == [
+        critics.WIDTH,
+        critics.STEPS,
+        critics.GRID,
+        critics.ALONG,
+    ]
+    assert adam == {"rate": critics.RATE, "decays": list(critics.DECAYS), "tiny": critics.TINY}
+    net = critics.network()
+    assert first == pytest.approx(critics.row(critics.parameters_of(net)).tolist(), abs=1e-15)
+    assert wide == [critics.spacing(reach) for reach in (1, 6, 7, 100, 4000)]
+    assert wide[:3] == [0.25, 0.25, 0.5]
+
+
+def test_the_clouds_level_sets_lie_where_the_function_has_the_level(two: Page) -> None:
+    """Of a plane, each piece as long as it must be, and of a function with a saddle."""
+    cases = [
+        {"f": "a + b / 3", "middle": 0.13, "wide": 0.5},
+        {"f": "(a - 20.2) * (b - 19.7) / 40", "middle": 0.13, "wide": 0.5},
+        {"f": "(a - 20.4) * (b - 19.6)", "middle": 0.05, "wide": 999},
+        {"f": "(a - 20.4) * (b - 19.6)", "middle": -0.05, "wide": 999},
+    ]
+    body = """((at) => {
+        const places = Array.from({length: 41 * 41}, (_, k) => [k % 41, Math.floor(k / 41)]);
+        const found = [];
+        const line = (...piece) => found.push(piece);
+        m.contours(places.map(([a, b]) => at(a, b)), s.middle, s.wide, line);
+        return found;
+    })(new Function("a", "b", `return ${s.f}`))"""
+    plane, *saddles = (np.array(found) for found in two.evaluate(CLOUDS_MODULE, [cases, body]))
+    for pieces, case in zip((plane, *saddles), cases, strict=True):
+        n, ax, ay, bx, by = pieces.T
+        for a, b in ((ax, ay), (bx, by)):
+            value = eval(case["f"], {"a": a, "b": b})
+            assert value == pytest.approx(case["middle"] + case["wide"] * n, abs=1e-9)
+            assert (((a % 1 == 0) | (b % 1 == 0)) & (a >= 0) & (a <= 40)).all()
+        assert (np.hypot(ax - bx, ay - by) <= 2**0.5 + 1e-9).all()
+    n, ax, ay, bx, by = plane.T
+    for level in set(n.tolist()):
+        at_top, at_bottom = (0.13 + 0.5 * level - b / 3 for b in (40, 0))
+        right = (min(40, at_bottom) - max(0, at_top)) * 10**0.5
+        lengths = np.hypot(ax - bx, ay - by)[n == level]
+        assert lengths.sum() == pytest.approx(right, abs=1e-9)
+    # In the cell of the saddle, of mean -0.01, each piece cuts off a corner of the lesser side.
+    for pieces, corners in zip(
+        saddles[1:], ([(20, 19), (21, 20)], [(21, 19), (20, 20)]), strict=True
+    ):
+        middles = (pieces[:, [1, 2]] + pieces[:, [3, 4]]) / 2
+        inside = middles[(np.abs(middles - [20.5, 19.5]) < 0.5).all(1)]
+        assert len(inside) == 2
+        away = np.linalg.norm(inside[:, None] - np.array(corners), axis=2)
+        assert away.min(0).max() < 0.5
+
+
+def test_the_clouds_steps_and_pictures_do_not_stop_the_hand(two: Page) -> None:
+    """With twelve points each, a step and a survey of the grid, at their best."""
+    case = cloud_cases()[5] | {"regularizer": "gradient penalty", "strength": 10}
+    body = """((net) => {
+        const timed = (act) => ((t) => (act(), performance.now() - t))(performance.now());
+        for (let k = 0; k < 200; k += 1) m.descend(net, s);
+        const best = (act) => Math.min(...Array.from({length: 20}, () => timed(act)));
+        const acts = [() => m.descend(net, s), () => m.surveyed(net.p)];
+        return [...acts, () => m.exact(s.data, s.generated)].map(best);
+    })(m.untrained())"""
+    ((step, survey, exact),) = two.evaluate(CLOUDS_MODULE, [[case], body])
+    assert 2 * step + survey + exact < 12
+
+
+@functools.cache
+def trained_clouds(settings: str, steps: int) -> critics.MLP:
+    """As the package trains it."""
+    return critics.trained(*json.loads(settings), steps=steps)
+
+
+def cloud_state(**changes: Any) -> Clouds:
+    plain = critics.checked(
+        data=None, generated=None, regularizer="gradient penalty", strength=None, extension="middle"
+    )
+    return plain | changes
+
+
+def cloud_of(page: Page, side: str) -> list[list[float]]:
+    after_drawing(page)
+    handles = page.locator(f".gc-critics .gc-handle.gc-{side}").all()
+    return [[float(str(h.get_attribute(f"data-{key}"))) for key in "xy"] for h in handles]
+
+
+def point_handle(page: Page, side: str, index: int) -> Locator:
+    return page.get_by_role("slider", name=f"{side} point {index} of 6", exact=True)
+
+
+def place_in_plane(page: Page, point: Any) -> tuple[float, float]:
+    """Where a point of the left plane is in the window, by its frame."""
+    box = page.locator(".gc-critics .gc-frame").first.bounding_box()
+    assert box is not None
+    unit = box["width"] / 4
+    return box["x"] + (point[0] + 2) * unit, box["y"] + (2 - point[1]) * unit
+
+
+def assert_the_clouds_are_right(page: Page, state: Clouds, step: int) -> dict[str, float]:
+    """Numbers, pairs, points, level sets and arrows are those of the state."""
+    now = readouts(page)
+    data, generated = cloud_of(page, "data"), cloud_of(page, "generator")
+    assert data == pytest.approx(np.array(state["data"]), abs=1e-9)
+    assert generated == pytest.approx(np.array(state["generated"]), abs=1e-9)
+    net = trained_clouds(json.dumps([state[key] for key in STATE_OF_CLOUDS[:4]]), step)
+    right = critics.measured(net, data, generated)
+    right["w1"] = critics.evaluate(data, generated)["w1"]
+    assert now == pytest.approx(right, rel=1e-3 if step > 99 else 1e-7, abs=1e-8, nan_ok=True)
+    assert f"step {step}" in page.locator(".gc-critics .gc-title").last.inner_text()
+    rays = page.locator(".gc-ray")
+    ends = [numbers(page, ".gc-ray", key).astype(int) for key in ("data-from", "data-to")]
+    cost = np.linalg.norm(np.array(data)[ends[0]] - np.array(generated)[ends[1]], axis=1)
+    assert rays.count() == len(data)
+    assert cost.mean() == pytest.approx(right["w1"], abs=1e-9)
+    for i, ray in enumerate(rays.all()):
+        for number, end in (("1", data[ends[0][i]]), ("2", generated[ends[1][i]])):
+            corner = page.locator(".gc-critics svg").first.bounding_box()
+            assert corner is not None
+            at = [float(str(ray.get_attribute(f"{axis}{number}"))) for axis in "xy"]
+            place = [at[0] + corner["x"], at[1] + corner["y"]]
+            assert place == pytest.approx(place_in_plane(page, end), abs=1)
+    exact = critics.extended(data, generated, state["extension"])
+    assert_the_levels_are_right(page, 0, exact, right["w1"] / 2)
+    with torch.no_grad():
+        level = float(net(torch.tensor(generated, dtype=torch.float64)).mean())
+
+        def value(at: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(net(torch.from_numpy(at)[None])[0, :, 0])
+
+        assert_the_levels_are_right(page, 1, value, level + right["gap"] / 2)
+    return now
+
+
+def assert_the_levels_are_right(
+    page: Page, plane: int, value: Callable[[Any], Any], middle: float
+) -> None:
+    """On the drawn lines the function has the levels, as well as cells and pixels allow."""
+    svg = page.locator(".gc-critics svg.gc-plot[role]").nth(plane)
+    x, y, side = (
+        float(str(svg.locator(".gc-frame").get_attribute(k))) for k in ("x", "y", "width")
+    )
+    grid = critics.grid()
+    values = value(grid)
+    wide = critics.spacing(np.ptp(values))
+    note = page.locator(".gc-critics .gc-parts .gc-fine").nth(plane).inner_text()
+    assert note.startswith(f"lines {wide:g} apart")
+    drawn_levels = {}
+    for name, sign in (("gc-data", 1), ("gc-middle", 0), ("gc-generator", -1)):
+        d = str(svg.locator(f".gc-levels.{name}").get_attribute("d"))
+        found = np.array([float(n) for n in re.findall(r"-?\d+\.\d+", d)]).reshape(-1, 2)
+        if not len(found):
+            continue
+        at = (found - [x, y]) / side * [4, -4] + [-2, 2]
+        drawn_levels[sign] = (value(at) - middle) / wide
+    levels = np.concatenate(list(drawn_levels.values()))
+    slack = 4 / 40 * np.abs(np.diff(values.reshape(41, 41), axis=0)).max() / wide + 0.05
+    assert np.abs(levels - np.round(levels)).max() < max(slack, 0.2)
+    for sign, found in drawn_levels.items():
+        assert (sign * found > -0.3 if sign else np.abs(found) < 0.4).all()
+    count = np.floor((values.max() - middle) / wide) - np.ceil((values.min() - middle) / wide) + 1
+    assert len(np.unique(np.round(levels))) == pytest.approx(count, abs=2)
+
+
+def train(page: Page) -> None:
+    """To the end, without a picture in between."""
+    title = page.locator(".gc-critics .gc-title").last
+    before = int(title.inner_text().split()[-1])
+    page.get_by_role("button", name="Train").click()
+    page.wait_for_function(
+        "step => document.querySelectorAll('.gc-critics .gc-title')[1].textContent.endsWith(step)",
+        arg=f"step {before + 600}",
+        timeout=20_000,
+    )
+
+
+def test_the_clouds_controls_reach_the_numbers_and_the_picture(two: Page) -> None:
+    assert_the_clouds_are_right(two, cloud_state(), 0)
+    words = two.locator(".gc-said")
+    assert words.inner_text() == "The network is untrained: press Train."
+    train(two)
+    now = assert_the_clouds_are_right(two, cloud_state(), 600)
+    assert now["gap"] > now["w1"]  # the penalty is not a constraint
+    assert "larger than W₁, so it is not 1-Lipschitz" in words.inner_text()
+    two.locator("select[data-trait=extension]").select_option("largest")
+    assert_the_clouds_are_right(two, cloud_state(extension="largest"), 600)
+    two.locator("select[data-trait=regularizer]").select_option("clipping")
+    clipped = cloud_state(extension="largest", regularizer="clipping", strength=0.2)
+    assert_the_clouds_are_right(two, clipped, 0)
+    assert two.get_by_text("Strength c").is_visible()
+    for _ in range(3):
+        two.get_by_role("button", name="One step").click()
+    assert_the_clouds_are_right(two, clipped, 3)
+    two.locator("select[data-trait=strength]").select_option("0.1")
+    clipped["strength"] = 0.1
+    assert_the_clouds_are_right(two, clipped, 0)
+    train(two)
+    assert_the_clouds_are_right(two, clipped, 600)
+    assert "nowhere on the grid steeper than 1" in words.inner_text()
+    assert words.get_attribute("data-net") == "true"
+    two.get_by_role("button", name="Restart").click()
+    assert_the_clouds_are_right(two, clipped, 0)
+    two.locator("select[data-trait=regularizer]").select_option("none")
+    assert two.locator("select[data-trait=strength]").is_disabled()
+    assert_the_clouds_are_right(two, clipped | {"regularizer": "none", "strength": 0}, 0)
+    two.locator("select[data-trait=regularizer]").select_option("clipping")
+    assert two.locator("select[data-trait=strength]").input_value() == "0.1"  # as it was left
+    two.get_by_role("button", name="Reset").click()
+    assert_the_clouds_are_right(two, cloud_state(), 0)
+
+
+def test_the_clouds_show_where_gradients_are_penalized(two: Page) -> None:
+    box = two.get_by_role("checkbox", name="where the next step penalizes")
+    clouds = (critics.DATA_START, critics.GENERATED_START)
+    assert two.locator(".gc-look").count() == 0
+    box.check()
+    for step in (0, 1):
+        readouts(two)
+        found = np.transpose([numbers(two, ".gc-look", f"data-{axis}") for axis in "xy"])
+        assert found == pytest.approx(critics.places(*clouds, step).numpy(), abs=1e-12)
+        corner = two.locator(".gc-critics .gc-frame").last.bounding_box()
+        assert corner is not None
+        dots = np.transpose([numbers(two, ".gc-look", f"c{axis}") for axis in "xy"])
+        unit = corner["width"] / 4
+        frame = two.locator(".gc-critics .gc-frame").last
+        origin = [float(str(frame.get_attribute(axis))) for axis in "xy"]
+        assert dots == pytest.approx(origin + unit * (found * [1, -1] + 2), abs=1)
+        two.get_by_role("button", name="One step").click()
+    two.locator("select[data-trait=regularizer]").select_option("R1")
+    readouts(two)
+    found = np.transpose([numbers(two, ".gc-look", f"data-{axis}") for axis in "xy"])
+    assert found == pytest.approx(np.array(critics.DATA_START), abs=1e-12)
+    two.locator("select[data-trait=regularizer]").select_option("clipping")
+    readouts(two)
+    assert two.locator(".gc-look").count() == 0
+    assert box.is_disabled()
+
+
+@pytest.mark.parametrize("regularizer", ["none", "R1"])
+def test_the_clouds_network_grows_steep(two: Page, regularizer: str) -> None:
+    two.locator("select[data-trait=regularizer]").select_option(regularizer)
+    after_drawing(two)
+    loss = "minimax" if regularizer == "R1" else "Wasserstein"
+    assert f"{loss} loss" in two.locator(".gc-critics .gc-parts .gc-fine").last.inner_text()
+    train(two)
+    now = readouts(two)
+    strength = critics.STRENGTHS[regularizer]
+    clouds = (critics.DATA_START, critics.GENERATED_START)
+    net = trained_clouds(json.dumps([*clouds, regularizer, strength]), 600)
+    right = critics.measured(net, *clouds)
+    assert {key: now[key] for key in right} == pytest.approx(right, rel=0.02)
+    assert now["steepest"] > 50
+
+
+def test_the_clouds_can_be_given(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto("pair.html")
+        state = cloud_state(
+            data=[[0.5, 1]], generated=[[0.5, 1]], regularizer="R1", strength=0.3,
+            extension="largest",
+        )  # fmt: skip
+        now = assert_the_clouds_are_right(page, state, 0)
+        assert now["w1"] == 0
+        assert math.isnan(now["on_rays"])
+        options = page.locator("select[data-trait=strength] option").all_inner_texts()
+        assert options == ["0.1", "0.2", "0.3", "0.5", "1", "2", "5", "10", "20", "50", "100"]
+        handle = page.get_by_role("slider", name="Data point 1 of 1", exact=True)
+        handle.press("Shift+ArrowUp")
+        state["data"] = [[0.5, 1.5]]
+        now = assert_the_clouds_are_right(page, state, 0)
+        assert now["w1"] == pytest.approx(0.5)
+        assert visit.troubles == []
+
+
+def test_the_mouse_drags_the_clouds_points(two: Page) -> None:
+    mouse, state = two.mouse, cloud_state()
+    for side, index, to in (("Data", 2, (0.3, 1.6)), ("Generated", 5, (-1.5, -1.5))):
+        x, y = center(point_handle(two, side, index).locator(":scope > :last-child"))
+        mouse.move(x + 3, y - 2)  # off its middle: it does not jump
+        mouse.down()
+        mouse.move(*np.add(place_in_plane(two, to), (3, -2)), steps=4)
+        mouse.up()
+        mouse.move(*place_in_plane(two, (0, 0)))  # let go: no longer follows
+        key = {"Data": "data", "Generated": "generated"}[side]
+        moved = cloud_of(two, "data" if side == "Data" else "generator")
+        assert moved[index - 1] == pytest.approx(to, abs=0.03)
+        state[key] = moved
+        assert_the_clouds_are_right(two, state, 0)
+    x, y = center(point_handle(two, "Data", 1).locator(":scope > :last-child"))
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x - 900, y - 900, steps=2)
+    mouse.up()
+    assert cloud_of(two, "data")[0] == [-2, 2]
+
+
+def test_keys_move_the_clouds_points(two: Page) -> None:
+    handle = point_handle(two, "Data", 3)
+    at = list(critics.DATA_START[2])
+    for key, by in [
+        ("ArrowRight", (0.05, 0)),
+        ("ArrowUp", (0, 0.05)),
+        ("Shift+ArrowDown", (0, -0.5)),
+        ("Shift+ArrowLeft", (-0.5, 0)),
+        ("ArrowDown", (0, -0.05)),
+        ("ArrowLeft", (-0.05, 0)),
+        ("Shift+ArrowRight", (0.5, 0)),
+    ]:
+        handle.press(key)
+        at = [at[0] + by[0], at[1] + by[1]]
+        assert cloud_of(two, "data")[2] == pytest.approx(at, abs=1e-9)
+        text = f"x = {at[0]:.2f}, y = {at[1]:.2f}".replace("-", "−")
+        assert handle.get_attribute("aria-valuetext") == text
+    seen = handle.locator(".gc-reach").evaluate("n => getComputedStyle(n).stroke")
+    assert seen != "rgba(0, 0, 0, 0)"  # the focus is visible
+    moved = [*critics.DATA_START[:2], at, *critics.DATA_START[3:]]
+    assert_the_clouds_are_right(two, cloud_state(data=[list(point) for point in moved]), 0)
+    handle.press("Home")
+    assert_the_clouds_are_right(two, cloud_state(), 0)
+
+
+def test_the_tab_key_stops_once_among_the_clouds(two: Page) -> None:
+    def focused() -> str | None:
+        name = two.evaluate("document.activeElement.getAttribute('aria-label')")
+        return name if name is None else str(name)
+
+    two.get_by_role("button", name="Reset").focus()
+    two.keyboard.press("Tab")
+    assert focused() == "Data point 1 of 6"
+    for key, name in (
+        ("PageUp", "Generated point 6 of 6"),
+        ("PageDown", "Data point 1 of 6"),
+        *[("PageDown", f"Data point {i} of 6") for i in range(2, 7)],
+        ("PageDown", "Generated point 1 of 6"),
+    ):
+        two.keyboard.press(key)
+        assert focused() == name
+    two.keyboard.press("Tab")
+    assert two.evaluate("document.activeElement.dataset.trait") == "regularizer"
+    two.keyboard.press("Shift+Tab")
+    assert focused() == "Generated point 1 of 6"  # the one that was chosen last
+
+
+def test_a_finger_moves_the_clouds_and_scrolls(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        page = visit.goto("clouds.html")
+        touch, state = finger(page), cloud_state()
+        for side, index, to in (("Data", 1, (-1.5, -0.5)), ("Generated", 6, (1.5, 1.6))):
+            x, y = center(point_handle(page, side, index).locator(":scope > :last-child"))
+            to_x, to_y = place_in_plane(page, to)
+            touch("touchStart", (x, y))
+            for part in np.linspace(0.1, 1, 10):
+                touch("touchMove", (x + part * (to_x - x), y + part * (to_y - y)))
+            touch("touchEnd")
+            kind = "data" if side == "Data" else "generator"
+            assert cloud_of(page, kind)[index - 1] == pytest.approx(to, abs=0.05)
+        state["data"], state["generated"] = cloud_of(page, "data"), cloud_of(page, "generator")
+        assert_the_clouds_are_right(page, state, 0)
+        assert page.evaluate("scrollY") == 0
+        x, y = place_in_plane(page, (0, -1.7))  # away from the points, the page scrolls
+        touch("touchStart", (x, y))
+        for step in range(1, 7):
+            touch("touchMove", (x, y - 25 * step))
+        touch("touchEnd")
+        page.wait_for_function("scrollY > 60")
+        assert cloud_of(page, "data") == state["data"]
+        assert visit.troubles == []
+
+
+def test_the_clouds_fit_a_phone(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        for width in (390, 360):
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.goto("clouds.html")
+            page.locator("select[data-trait=regularizer]").select_option("none")
+            page.get_by_role("button", name="Train").tap()
+            page.wait_for_function(
+                "document.querySelectorAll('.gc-critics .gc-title')[1].textContent.includes('600')"
+            )
+            readouts(page)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            sides = page.locator("svg.gc-plot").evaluate_all("all => all.map(n => n.clientWidth)")
+            assert len(sides) == 2
+            assert min(sides) > 300
+            places = "all => all.map(n => n.getBoundingClientRect())"
+            heights = page.get_by_role("button").evaluate_all(f"{places}.map(b => b.height)")
+            assert min(heights) >= 28
+            reach = page.locator(".gc-reach").evaluate_all(f"{places}.map(b => b.width)")
+            assert min(reach) >= 28
+        assert visit.troubles == []
+
+
+PICTURE = "probes.picture(document.querySelector('.gc-widget'))"
+
+
+def test_nothing_among_the_clouds_moves_before_it_is_asked(two: Page) -> None:
+    for motion in ("reduce", "no-preference"):
+        two.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+        point_handle(two, "Data", 1).press("ArrowUp")
+        after_drawing(two)
+        before = two.evaluate(PICTURE)
+        two.wait_for_timeout(300)
+        assert two.evaluate(PICTURE) == before
+        assert two.evaluate("document.getAnimations().length") == 0
+
+
+WATCH = """() => {
+    window.seen = 0;
+    let last = probes.picture(document.querySelector('.gc-widget'));
+    const look = () => {
+        const now = probes.picture(document.querySelector('.gc-widget'));
+        if (now !== last) window.seen += 1;
+        last = now;
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+def test_the_clouds_train_as_a_film_that_can_be_stopped(two: Page) -> None:
+    two.emulate_media(reduced_motion="no-preference")
+    two.evaluate(WATCH)
+    step = "Number(document.querySelectorAll('.gc-critics .gc-title')[1].textContent.match(/\\d+/))"
+    two.get_by_role("button", name="Train").click()
+    two.wait_for_function(f"{step} > 40")
+    two.get_by_role("button", name="Pause").click()
+    stopped = two.evaluate(step)
+    assert 40 < stopped < 600
+    assert two.evaluate("seen") > 10
+    assert two.get_by_role("button", name="Train").is_visible()
+    before = two.evaluate(PICTURE)
+    two.wait_for_timeout(200)
+    assert two.evaluate(PICTURE) == before
+    two.emulate_media(reduced_motion="reduce")
+    assert_the_clouds_are_right(two, cloud_state(), stopped)
+    two.get_by_role("button", name="One step").click()
+    assert_the_clouds_are_right(two, cloud_state(), stopped + 1)
+
+
+def test_where_motion_is_unwelcome_the_clouds_train_in_one_go(two: Page) -> None:
+    two.evaluate(WATCH)
+    train(two)
+    after_drawing(two)
+    two.wait_for_timeout(100)
+    assert two.evaluate("seen") == 1
+
+
+def test_a_network_in_training_follows_the_points(two: Page) -> None:
+    """Points may move while it trains; another regularizer starts it anew and stops it."""
+    two.emulate_media(reduced_motion="no-preference")
+    two.get_by_role("button", name="Train").click()
+    point_handle(two, "Data", 1).press("Shift+ArrowDown")
+    step = "Number(document.querySelectorAll('.gc-critics .gc-title')[1].textContent.match(/\\d+/))"
+    now = two.evaluate(step)
+    two.wait_for_function(f"{step} > {now}")
+    two.locator("select[data-trait=regularizer]").select_option("R1")
+    after_drawing(two)
+    assert two.evaluate(step) == 0
+    assert two.get_by_role("button", name="Train").is_visible()
+    two.wait_for_timeout(200)
+    assert two.evaluate(step) == 0
+
+
+def test_the_clouds_are_told_once_the_hand_is_still(two: Page) -> None:
+    status = two.get_by_role("status")
+    assert status.text_content() == ""
+    train(two)
+    two.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    now, words = readouts(two), str(status.text_content())
+    assert words.startswith(f"Step 600: gap {now['gap']:.3f}, W1 {now['w1']:.3f}, largest slope")
+    assert words.endswith("so it is not 1-Lipschitz.")
+    picture = two.locator(".gc-critics svg[role=img].gc-plot")
+    assert "Network after 600 steps: gap" in str(picture.get_attribute("aria-label"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_clouds_are_accessible(two: Page, scheme: str) -> None:
+    if scheme == "dark":
+        two.evaluate("document.documentElement.dataset.theme = 'dark'")
+        two.add_style_tag(
+            content="html { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd; }"
+            "body { background: #14181e; color: #ced6dd; }"
+        )
+    assert sitechecks.widget_complaints(two) == []
+    train(two)
+    assert sitechecks.axe_complaints(two, scheme) == []
+    ray = two.locator(".gc-ray").first.evaluate("n => getComputedStyle(n).stroke")
+    assert ray == two.evaluate("getComputedStyle(document.querySelector('.gc')).color")
+
+
+@pytest.mark.parametrize("name", ["page.html", "mass.html", "portrait.html", "clouds.html"])
 def test_arrow_keys_stay_in_the_widget(browser: Browser, base: str, name: str) -> None:
     """A notebook takes those that it hears for its own shortcuts."""
     with sitechecks.Visit(browser, base) as visit:
@@ -2088,7 +2780,7 @@ def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
 def test_a_still_picture_without_scripts(browser: Browser, base: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    names = ("portrait.html", "net.html", "calculator.html", "birthday.html")
+    names = ("portrait.html", "net.html", "calculator.html", "birthday.html", "clouds.html")
     for name, count in (("page.html", 2), *((name, 1) for name in names)):
         page.goto(f"{base}{name}")
         for image in page.locator(".gc-still img").all():
@@ -2144,6 +2836,7 @@ def test_the_book_has_every_kind_of_widget(site: Path) -> None:
         "moving_mass",
         "phase_portrait",
         "sample_calculator",
+        "two_clouds",
         "two_gaussians",
     }
 

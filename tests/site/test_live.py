@@ -34,6 +34,8 @@ CELLS = [
     "print('mass', m.q[0])",
     "b = widgets.birthday_test()\nb",
     "print('birthdays', b.drawings, b.heavy, *(b.readout[k] for k in ('pairs', 'collided')))",
+    "c = widgets.two_clouds()\nc",
+    "print('clouds', c.data[0], c.regularizer, c.strength, round(c.readout['w1'], 3))",
 ]
 
 expect.set_options(timeout=20_000)
@@ -157,6 +159,19 @@ def test_the_birthdays_are_drawn_in_a_kernel(notebook: Page) -> None:
     expect(output(notebook, 11)).to_have_text(told)
 
 
+def test_the_clouds_move_and_train_in_a_kernel(notebook: Page) -> None:
+    explorable = notebook.locator(".gc-critics")
+    explorable.get_by_role("slider", name="Data point 1 of 6").press("Shift+ArrowDown")
+    explorable.locator("select[data-trait=regularizer]").select_option("clipping")
+    explorable.locator("select[data-trait=strength]").select_option("0.5")
+    explorable.get_by_role("button", name="One step").click()
+    rerun(notebook, 13)
+    expect(output(notebook, 13)).to_have_text(
+        re.compile(r"clouds \[-1\.4, 0\.4\] clipping 0\.5 1\.748")
+    )
+    expect(explorable.locator(".gc-title").last).to_have_text("Network, step 1")
+
+
 def test_frames_step_in_a_kernel(notebook: Page) -> None:
     notebook.get_by_role("button", name="Next frame").click()
     expect(notebook.locator("img.gc-frame")).to_have_attribute("alt", "Bar two")
@@ -164,7 +179,7 @@ def test_frames_step_in_a_kernel(notebook: Page) -> None:
     expect(output(notebook, 5)).to_have_text(re.compile("frame 1"))
 
 
-@pytest.mark.parametrize("index", [0, 4, 6, 8, 10])
+@pytest.mark.parametrize("index", [0, 4, 6, 8, 10, 12])
 def test_arrow_keys_move_the_widget_and_not_the_notebook(notebook: Page, index: int) -> None:
     cell = notebook.locator(f"[data-windowed-list-index='{index}']")
     active = notebook.locator(".jp-Cell.jp-mod-active")
