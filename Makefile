@@ -32,8 +32,8 @@ book: .venv/.installed ## build the site into _build/html
 	@echo "The book is built. Open file://$(CURDIR)/_build/html/index.html, or run: make serve"
 
 .PHONY: test
-test: book ## run all tests
-	@$(PY) -m pytest
+test: book ## run all tests, on all cores
+	@$(PY) -m pytest -n logical --maxprocesses=4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: check
 check: .venv/.installed ## lint, types, unit tests and gates: the daily check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("slow") is not None, late[0] + 1 if late else 0
 
     items.sort(key=rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """What one worker runs, where several run the tests: what shares a costly fixture, or a file.
+
+    No two groups write to one folder: the notebooks are built in the checkout.
+    """
+    for fixture in ("fresh_notebooks", "installed"):
+        if fixture in item.fixturenames:  # type: ignore[attr-defined]
+            return fixture
+    place = item.path.relative_to(ROOT).as_posix()
+    return f"{place}: {_page(item)}" if place == "tests/book/test_pages.py" else place
+
+
+def _page(item: pytest.Item) -> str:
+    """The page that a test of pages is about: those of one page share what its cells define."""
+    label = getattr(item, "callspec", None)
+    return re.split(r"[-:]", label.id)[0] if label else "all"
 
 
 def run(command: list[str | Path], cwd: Path, **environment: str) -> str:

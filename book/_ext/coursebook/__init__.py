@@ -1,9 +1,9 @@
 """The book's own Sphinx extension: everything between the sources and the site and notebooks.
 
-`fingerprint` reruns a page when what it depends on changed, `numbers` quotes measured numbers in
-prose, `ledger` lists claims, `errata` the lectures' mistakes, `pages` adds launch buttons and
-times, `widgets` keeps widgets alive without a kernel, `accessibility` mends the theme, and
-`notebooks` writes the notebooks.
+`fingerprint` reruns a page when what it depends on changed, `prerun` runs pages side by side,
+`numbers` quotes measured numbers in prose, `ledger` lists claims, `errata` the lectures' mistakes,
+`pages` adds launch buttons and times, `widgets` keeps widgets alive without a kernel,
+`accessibility` mends the theme, and `notebooks` writes the notebooks.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from coursebook import (
     notebooks,
     numbers,
     pages,
+    prerun,
     widgets,
 )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    for part in (accessibility, errata, fingerprint, ledger, notebooks, numbers, pages, widgets):
+    parts = (accessibility, errata, fingerprint, ledger, notebooks, numbers, pages, prerun, widgets)
+    for part in parts:
         part.setup(app)
     return {
         "version": "1",

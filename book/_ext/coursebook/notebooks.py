@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from docutils import nodes
-from myst_nb.core.read import create_nb_reader
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.errors import ExtensionError
@@ -25,6 +25,7 @@ from .execution import executed, kept_outputs
 from .gate import find_myst
 from .inline import PageContext, line_of
 from .markdown import MarkdownWriter, join
+from .prerun import read, workers
 
 LOGGER = logging.getLogger(__name__)
 FINGERPRINT_TAG = "fingerprint"
@@ -77,6 +78,8 @@ class NotebookBuilder(Builder):
     def init(self) -> None:
         self._written: set[Path] = set()
         self._executed: list[str] = []
+        self._pool = ThreadPoolExecutor(workers())  # the work is done in kernels
+        self._running: list[Future[None]] = []
 
     def get_outdated_docs(self) -> list[str]:
         """All pages: an unchanged notebook is not touched, and nothing runs twice."""
@@ -98,12 +101,18 @@ class NotebookBuilder(Builder):
         page = self._context(docname)
         for tree in ("student", "solution"):
             notebook = self._notebook(page, doctree, source, solved=tree == "solution")
-            if tree == "solution":
-                self._keep_outputs(notebook, page, fingerprint)
-            self._save(notebook, Path(tree) / notebook_path(docname))
+            place = Path(tree) / notebook_path(docname)
+            if tree == "student":
+                self._save(notebook, place)
+            else:
+                job = self._pool.submit(self._save_solved, notebook, place, page, fingerprint)
+                self._running.append(job)
 
     def finish(self) -> None:
-        """Remove notebooks of pages that are no more."""
+        """Wait for the notebooks that run, and remove those of pages that are no more."""
+        self._pool.shutdown()
+        for job in self._running:
+            job.result()
         for path in Path(self.outdir).glob("*/**/*.ipynb"):
             if path not in self._written:
                 path.unlink()
@@ -112,14 +121,9 @@ class NotebookBuilder(Builder):
 
     def _read_source(self, docname: str) -> tuple[list[SourceCell], str]:
         """Read a page's code cells, and the text of its fingerprint, which is none of them."""
-        env: Any = self.env
-        path = env.doc2path(docname)
-        content = [Path(path).read_text(encoding="utf-8")]
-        self.app.emit("source-read", docname, content)
-        reader = create_nb_reader(path, env.myst_config, env.mystnb_config, content[0])
-        if reader is None:
+        notebook = read(self.app, docname)
+        if notebook is None:
             return [], ""
-        notebook = reader.read(content[0])
         marks = [c for c in notebook.cells if FINGERPRINT_TAG in c.metadata.get("tags", ())]
         kept = [
             (cell, line)
@@ -163,6 +167,12 @@ class NotebookBuilder(Builder):
             if left:
                 raise ExtensionError(f"{page.source}: cell {cell.id!r} still holds {left[0]}")
         return as_notebook(cells)
+
+    def _save_solved(
+        self, notebook: nbformat.NotebookNode, place: Path, page: PageContext, fingerprint: str
+    ) -> None:
+        self._keep_outputs(notebook, page, fingerprint)
+        self._save(notebook, place)
 
     def _keep_outputs(
         self, notebook: nbformat.NotebookNode, page: PageContext, fingerprint: str
