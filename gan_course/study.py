@@ -8,6 +8,10 @@ and go on where they stopped::
 
     python -m gan_course.study tune run --folder book/recordings/study
 
+    python -m gan_course.study collect --folder book/recordings/study
+
+The last part writes what the pages read, ``assets/study.npz``, from the finished data sets.
+
 A seed that diverges counts as its untrained generator does: no seed is left out.
 """
 
@@ -19,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -40,8 +45,11 @@ __all__ = [
     "REGULARIZERS",
     "DataSet",
     "Effects",
+    "collect",
+    "data_set",
     "effects",
     "experiment",
+    "recorded",
     "run",
     "scores",
     "settings",
@@ -251,6 +259,19 @@ DATA = ("ring", "grid", "swiss roll", "digits", "colored digits", "stacked digit
 """The data sets, by name: the first three in the plane, the others pictures of 28 x 28 pixels."""
 
 
+def data_set(name: str) -> DataSet:
+    """One of :data:`DATA` by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name not in DATA:
+        raise ValueError(f"name is {name!r}; allowed are {', '.join(DATA)}")
+    return _data(name)
+
+
 def experiment(
     *,
     seeds: Sequence[int],
@@ -396,6 +417,88 @@ def scores(folder: str | Path, name: str, what: str = "score") -> Array:
     return table
 
 
+def _trials(folder: str | Path, name: str) -> Array:
+    """Scores of the tuning: ``(losses, regularizers, strengths, tuning seeds)``, padded by NaN."""
+    results = load(_folder(folder, "tuning", name))
+    most = max(len(candidates.strengths) for candidates in REGULARIZERS.values())
+    table = np.full((len(LOSSES), len(REGULARIZERS), most, len(results.seeds)), math.nan)
+    for setting, arrays in results:
+        if arrays is None:
+            continue
+        values = dict(setting)
+        regularizer = str(values["regularizer"])
+        place = (
+            list(LOSSES).index(str(values["loss"])),
+            list(REGULARIZERS).index(regularizer),
+            REGULARIZERS[regularizer].strengths.index(float(values["strength"])),
+        )
+        table[place] = arrays["score"]
+    return table
+
+
+def _strengths(folder: str | Path, name: str) -> Array:
+    found = tuned(folder, name)
+    return np.array([[found.get((i, j), 0.0) for j in REGULARIZERS] for i in LOSSES])
+
+
+def collect(folder: str | Path, file: str | Path | None = None) -> list[str]:
+    """Write the tables of the finished data sets into one small file, which the pages read.
+
+    Returns
+    -------
+    list of str
+        The names of these data sets.
+    """
+    tables: dict[str, Array] = {}
+    for name in DATA:
+        try:
+            table = scores(folder, name)
+        except (FileNotFoundError, LookupError, ValueError):
+            continue
+        if np.isfinite(table).all():
+            _, arrays = next(iter(load(_folder(folder, "study", name))))
+            for what in sorted(set(arrays or ()) - {"curve", "pace"}):
+                tables[f"{name}/{what}"] = scores(folder, name, what)
+            tables[f"{name}/strength"] = _strengths(folder, name)
+            tables[f"{name}/tuning"] = _trials(folder, name)
+    found = [name for name in DATA if f"{name}/score" in tables]
+    with Path(file or str(_assets())).open("wb") as out:
+        small: dict[str, Any] = {key: table.astype(np.float32) for key, table in tables.items()}
+        np.savez_compressed(out, **small)
+    return found
+
+
+def _assets() -> Any:
+    return resources.files("gan_course") / "assets" / "study.npz"
+
+
+def recorded(name: str, what: str = "score") -> Array:
+    """A table of the recorded study, of the seeds ``0, 1, ...`` at the full scale.
+
+    Parameters
+    ----------
+    name
+        One of :data:`DATA`.
+    what
+        ``score``, ``start``, ``diverged`` or what else the data set counts (``modes``,
+        ``quality``), shape ``(losses, regularizers, seeds)``; ``strength``, the tuned ones,
+        ``(losses, regularizers)``; ``tuning``, the scores of all candidates, ``(losses,
+        regularizers, strengths, tuning seeds)``, NaN where there is no such candidate.
+
+    Raises
+    ------
+    LookupError
+        If the study does not hold it.
+    """
+    with _assets().open("rb") as file:
+        tables = np.load(file)
+        if f"{name}/{what}" not in tables:
+            held = ", ".join(sorted(tables.files))
+            raise LookupError(f"the recorded study has no {name}/{what}; allowed are {held}")
+        table: Array = tables[f"{name}/{what}"].astype(np.float64)
+    return table
+
+
 @dataclass(frozen=True)
 class Effects:
     """The analysis of variance of a table of scores, for each seed by itself.
@@ -457,7 +560,7 @@ def effects(table: ArrayLike) -> Effects:
 def main() -> None:
     """Command line: which parts, which data sets, and where the results are kept."""
     parser = argparse.ArgumentParser(prog="python -m gan_course.study", description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=("tune", "run"))
+    parser.add_argument("parts", nargs="+", choices=("tune", "run", "collect"))
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--folder", default="book/recordings/study")
     parser.add_argument("--workers", type=int, default=-1)
@@ -465,6 +568,9 @@ def main() -> None:
     from gan_course import study  # workers find functions of a module, not those of a script
 
     for part in arguments.parts:
+        if part == "collect":
+            print("collected:", ", ".join(study.collect(arguments.folder)))
+            continue
         do = {"tune": study.tune, "run": study.run}[part]
         do(arguments.folder, arguments.data, workers=arguments.workers)
 

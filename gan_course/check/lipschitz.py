@@ -36,6 +36,9 @@ PRODUCTS: dict[str, Callable[[Sequence[Array], float], float]] = {
     "There is no activation after the last layer: K - 1 slopes.": (
         lambda ws, a: a ** len(ws) * _norms(ws).prod()
     ),
+    "One slope is missing: K layers have K - 1 activations between them.": (
+        lambda ws, a: a ** (len(ws) - 2) * _norms(ws).prod()
+    ),
     "There is an activation after each layer but the last: the slope counts K - 1 times.": (
         lambda ws, a: a * _norms(ws).prod()
     ),
@@ -118,6 +121,13 @@ def _steepest(w: Array, b: Array, v: Array) -> float:
     return float(abs(_pieces(w, b, v)).max())
 
 
+def _at_kinks(w: Array, b: Array) -> Array:
+    """States of all units at all kinks, with the unit whose kink it is counted as on."""
+    states = np.asarray((-b / w)[:, None] * w + b > 0, np.float64)
+    np.fill_diagonal(states, 1.0)
+    return states
+
+
 def _at_origin(w: Array, b: Array, v: Array) -> float:
     return float(abs(_pieces(w, 0 * b, v)).max())
 
@@ -137,6 +147,15 @@ STEEPEST: dict[str, Callable[[Array, Array, Array], float]] = {
     ),
     "The two pieces beyond all kinks are missing.": (
         lambda w, b, v: float(abs(_pieces(w, b, v)[1:-1]).max())
+    ),
+    "The piece to the left of all kinks is missing.": (
+        lambda w, b, v: float(abs(_pieces(w, b, v)[1:]).max())
+    ),
+    "The piece to the right of all kinks is missing.": (
+        lambda w, b, v: float(abs(_pieces(w, b, v)[:-1]).max())
+    ),
+    "At a kink there is no slope: look at points between the kinks, and beyond them.": (
+        lambda w, b, v: float(abs(_at_kinks(w, b) @ (v * w)).max())
     ),
     "Not every set of units is on together somewhere: go from piece to piece.": (
         lambda w, b, v: float(max((v * w).clip(0).sum(), -(v * w).clip(None, 0).sum()))
@@ -179,7 +198,10 @@ def _lines() -> list[tuple[Array, Array, Array]]:
         [-0.68, 1.47, 0.29, -0.33, 0.26],
         [0.6, 1.1, -1.2, -0.4, 0.6],
     )
-    return [(np.array(w), np.array(b), np.array(v)) for w, b, v in (inside, far, narrow)]
+    left = ([1.0, -1.0], [1.0, 1.0], [0.5, 1.0])
+    right = ([1.0, -1.0], [1.0, 1.0], [1.0, 0.5])
+    networks = (inside, far, narrow, left, right)
+    return [(np.array(w), np.array(b), np.array(v)) for w, b, v in networks]
 
 
 @exercise(
@@ -237,6 +259,9 @@ CLIPS: dict[str, Callable[[Sequence[int], float], float]] = {
     "The activations' slopes are missing.": lambda widths, a: _clip(widths, 1.0),
     "There are K - 1 activations: none after the last layer.": (
         lambda widths, a: _rooted(a, widths) * _clip(widths, a)
+    ),
+    "One slope is missing: K layers have K - 1 activations.": (
+        lambda widths, a: _rooted(1 / a, widths) * _clip(widths, a)
     ),
     "The activation stands between all layers: K - 1 slopes.": (
         lambda widths, a: _rooted(a, widths) * _clip(widths, 1.0)

@@ -30,7 +30,8 @@ def _with(draw: Callable[[int, int, np.random.Generator], Any]) -> Callable[...,
     """The answer with another alpha, from ``(n, d, rng)``."""
 
     def answer(real: Array, fake: Array, rng: np.random.Generator) -> Array:
-        a = draw(*real.shape, rng)
+        n, d = real.shape
+        a = draw(n, d, rng)
         return np.asarray(a * real + (1 - a) * fake)
 
     return answer
@@ -97,7 +98,11 @@ def _penalties_points(places: Callable[..., Any]) -> None:
         "alpha differs between the coordinates of a point, so a place fills a box between the "
         "two points and not the segment: one alpha for all coordinates of a point.",
     )
-    expect(on_line, f"{OFF}: take the weights alpha and 1 - alpha, which add to 1.")
+    expect(
+        on_line,
+        f"{OFF}, with the weights alpha and 1 - alpha, which add to 1, and the rows paired as they "
+        "are.",
+    )
     expect(inside, "alpha leaves the segment: it should be between 0 and 1.")
     moments = abs(a[:, 0].mean() - 1 / 2) < 0.04 and abs((a[:, 0] ** 2).mean() - 1 / 3) < 0.04
     expect(moments, "alpha should be uniform on [0, 1]: all parts of the segment count alike.")
@@ -146,7 +151,10 @@ VARIANCES: dict[str, Callable[[float, float], float]] = {
         (lambda real, c, rng: real, "Nothing moves"),
         (_coded, "both sides"),
         (lambda real, c, rng: real + c**0.5 * rng.uniform(size=real.shape), "both sides"),
-        (lambda real, c, rng: real + c**0.5 * rng.normal(size=3), "same noise for all points"),
+        (
+            lambda real, c, rng: real + c**0.5 * rng.normal(size=real.shape[1]),
+            "same noise for all points",
+        ),
         (
             lambda real, c, rng: real + c**0.5 * rng.normal(size=(len(real), 1)),
             "Each coordinate has its own",
@@ -165,13 +173,19 @@ VARIANCES: dict[str, Callable[[float, float], float]] = {
             lambda real, c, rng: real + (3 * c) ** 0.5 * rng.uniform(-1, 1, size=real.shape),
             "normal, not",
         ),
-        (lambda real, c, rng: _around(real, c, rng)[0], "has shape (3,)"),
+        (lambda real, c, rng: real + c * real.std() * rng.normal(size=real.shape), "variance c in"),
+        (
+            lambda real, c, rng: real + 0.5 * real.std() * rng.normal(size=real.shape),
+            "variance c in",
+        ),
+        (lambda real, c, rng: _around(real, c / real.shape[1], rng), "variance c in"),
+        (lambda real, c, rng: _around(real, c, rng)[0], "has shape (4,)"),
         (lambda real, c, rng: None, "returns nothing"),
     ],
 )
 def _penalties_around(around: Callable[..., Any]) -> None:
-    c, rng = 0.4, np.random.default_rng(3)
-    real = 2 * rng.normal(size=(20_000, 3))
+    c, rng = 0.3, np.random.default_rng(3)
+    real = 1.7 * rng.normal(size=(20_000, 4))
     got = numbers(around(real.copy(), c, np.random.default_rng(4)), real.shape)
     delta, spread = got - real, float(real.std())
     expect(not np.allclose(delta, 0), "Nothing moves: add the noise delta.")
@@ -337,6 +351,9 @@ STEEP: dict[str, Callable[[Array, Array, float], Array]] = {
         lambda g, rho, weight: np.sign(g) - g / (2 * weight * rho)
     ),
     "The overshoot is missing.": lambda g, rho, weight: np.sign(g),
+    "This is the best slope for a zero-centered penalty such as R1.": (
+        lambda g, rho, weight: g / (weight * rho)
+    ),
     "The slope 1 is missing: this is the overshoot alone.": (
         lambda g, rho, weight: g / (2 * weight * rho)
     ),
@@ -356,7 +373,7 @@ STEEP: dict[str, Callable[[Array, Array, float], Array]] = {
         lambda g, rho, weight: np.sign(g) + weight * g / (2 * rho)
     ),
     "The weight is missing.": lambda g, rho, weight: np.sign(g) + g / (2 * rho),
-    "Where g is 0 the answer should be 0.": (
+    "Where g is 0 return 0: slope 1 is not the only best one for the one-sided penalty.": (
         lambda g, rho, weight: np.where(g < 0, -1, 1) + g / (2 * weight * rho)
     ),
 }

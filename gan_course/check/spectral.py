@@ -56,6 +56,9 @@ POWERS: dict[str, Callable[[Array, Array, int], float]] = {
     "You stopped half a round too early, at the length of W^T u.": (
         lambda W, u, rounds: float(np.linalg.norm(W.T @ _pair(W, u, rounds)[0]))
     ),
+    "You stopped half a round too late: the length of W v is wanted, before a new v.": (
+        lambda W, u, rounds: float(np.linalg.norm(W.T @ _unit(W @ _pair(W, u, rounds)[1])))
+    ),
     "You did one round more than asked for.": lambda W, u, rounds: _largest(W, u, rounds + 1),
     "You did one round fewer than asked for.": lambda W, u, rounds: _largest(W, u, rounds - 1),
     "This is the estimate's square: W W^T has the squares of the singular values.": (
@@ -133,7 +136,7 @@ COUNTS: dict[str, Callable[[float, float, float], float]] = {
     "The tangent of the start is missing: a bad start takes longer.": (
         lambda r, T, eps: _smallest(lambda k: 4 * k - 2, r, 1.0, eps)
     ),
-    "The exponent is 4 k - 2: the first round ends with r^2, and not with r^4.": (
+    "The exponent is 4 k - 2, not 4 k; and round up, not to the nearest whole number.": (
         lambda r, T, eps: _smallest(lambda k: 4 * k, r, T * T, eps)
     ),
     "Round up: one round fewer does not reach eps.": lambda r, T, eps: _rounds(r, T, eps) - 1,
@@ -151,6 +154,7 @@ COUNTS: dict[str, Callable[[float, float, float], float]] = {
     praise="At r = 0.99 it takes hundreds of rounds: no wonder that u is kept between steps.",
     wrong=[
         *((slip, hint) for hint, slip in COUNTS.items()),
+        (lambda r, T, eps: round(_solved(r, T, eps)), "round up, not to the nearest"),
         (lambda r, T, eps: math.ceil(_solved(r, T, eps)), "at least one round"),
         (lambda r, T, eps: [_rounds(r, T, eps)], "wanted is a single number"),
         (lambda r, T, eps: 7 * _rounds(r, T, eps), "smallest k"),
@@ -185,6 +189,11 @@ def _norm(u: Array, W: Array, v: Array) -> float:
 GRADIENTS: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "You took s as a constant: it moves with W.": lambda G, W, u, v: G / _norm(u, W, v),
     "This is G itself: the chain rule is missing.": lambda G, W, u, v: G,
+    "u and v need not be singular vectors: s is u^T W v, and not the norm of W.": (
+        lambda G, W, u, v: (
+            (G - (G * W).sum() / np.linalg.norm(W, 2) * np.outer(u, v)) / np.linalg.norm(W, 2)
+        )
+    ),
     "You removed the part of G along u v^T; the factor is the inner product of G with W / s.": (
         lambda G, W, u, v: (G - (u @ G @ v) * np.outer(u, v)) / _norm(u, W, v)
     ),

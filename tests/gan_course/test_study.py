@@ -153,3 +153,31 @@ def test_scores_of_an_unfinished_study_are_missing(folder):
     study.effects(table)
     next(iter((folder / "study").rglob("*.npz"))).unlink()
     assert np.isnan(study.scores(folder, "ring")).sum() == 2
+
+
+def test_collected_tables_are_those_of_the_finished_data_sets(folder, tmp_path, monkeypatch):
+    file = tmp_path / "study.npz"
+    monkeypatch.setattr(study, "_assets", lambda: file)
+    assert study.collect(folder) == ["ring"]
+    for what in ("score", "modes", "quality", "diverged", "start"):
+        wanted = study.scores(folder, "ring", what)
+        assert study.recorded("ring", what) == pytest.approx(wanted, rel=1e-6)
+    best = study.tuned(folder, "ring")
+    strength, trials = study.recorded("ring", "strength"), study.recorded("ring", "tuning")
+    for i, loss in enumerate(study.LOSSES):
+        for j, (regularizer, candidates) in enumerate(study.REGULARIZERS.items()):
+            if regularizer == "none":
+                assert strength[i, j] == 0
+                assert np.isnan(trials[i, j]).all()
+            else:
+                chosen = candidates.strengths[trials[i, j].mean(-1).argmin()]
+                assert strength[i, j] == pytest.approx(chosen) == best[loss, regularizer]
+    with pytest.raises(LookupError, match="no grid/score; allowed are ring/diverged"):
+        study.recorded("grid")
+    next(iter((folder / "study").rglob("*.npz"))).unlink()
+    assert study.collect(folder) == []
+
+
+def test_unknown_data_set_is_an_error():
+    with pytest.raises(ValueError, match="'circle'; allowed are ring"):
+        study.data_set("circle")
