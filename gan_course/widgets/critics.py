@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,8 @@ _SEED = 7
 _SIZES = (2, WIDTH, WIDTH, 1)
 _SPACING = 0.25  # of the level sets
 _LINES = 24  # of them, at most
-_ARROWS = 11  # a side
+_FINE = 121  # places a side, of the pictures
+_ARROWS = 9  # a side
 _STEEP = 2.0  # slope from where on arrows no longer grow
 
 
@@ -65,7 +67,7 @@ def checked(
         ("regularizer", regularizer, REGULARIZERS),
         ("extension", extension, EXTENSIONS),
     ):
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, allowed))}")
     clouds = {
         "data": cloud("data", DATA_START if data is None else data),
@@ -74,7 +76,7 @@ def checked(
     same_size(**clouds)
     force = STRENGTHS[regularizer] if strength is None else strength
     return {**clouds, "regularizer": regularizer, "strength": fitting(regularizer, force),
-            "extension": extension}  # fmt: skip
+            "extension": extension, "touched": False}  # fmt: skip
 
 
 def fitting(regularizer: str, strength: float) -> float:
@@ -82,9 +84,9 @@ def fitting(regularizer: str, strength: float) -> float:
     if regularizer == "none":
         return 0.0
     low, high = LIMITS[regularizer]
-    if not low <= strength <= high:
+    if not isinstance(strength, Real) or not low <= strength <= high:
         raise ValueError(
-            f"strength={strength:g} must lie in [{low:g}, {high:g}], "
+            f"strength={strength!r} must be a number in [{low:g}, {high:g}], "
             f"for regularizer={regularizer!r}"
         )
     return float(strength)
@@ -92,7 +94,12 @@ def fitting(regularizer: str, strength: float) -> float:
 
 def cloud(name: str, points: ArrayLike) -> list[list[float]]:
     """A cloud as lists, if it is one that the explorable takes."""
-    values = np.asarray(points, dtype=np.float64)
+    try:
+        values = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name}={points!r} must be 1 to {MOST} pairs of numbers in [{-BOX:g}, {BOX:g}]"
+        ) from None
     if values.ndim != 2 or values.shape[1] != 2 or not 1 <= len(values) <= MOST:
         raise ValueError(
             f"{name} has shape {values.shape}; allowed are 1 to {MOST} points in the plane"
@@ -313,13 +320,13 @@ def describe(state: dict[str, Any], w1: float, found: dict[str, float]) -> str:
     how = {"none": "without a regularizer"}.get(
         state["regularizer"], f"with {state['regularizer']} of strength {state['strength']:g}"
     )
-    on_rays = f", its mean slope on the rays {found['on_rays']:.3g}" if w1 > 0 else ""
+    on_rays = f", its mean slope on the rays {found['on_rays']:.4g}" if w1 > 0 else ""
     return (
         f"{_plural(count, 'data point')} and as many generated ones in the plane, twice. First "
         "joined in the pairs of an optimal plan, over the level sets and the gradients of the "
-        f"exact critic, whose gap is W1 = {w1:.3g}. Then "
+        f"exact critic, whose gap is W1 = {w1:.4g}. Then "
         f"over those of a small network after {STEPS} steps of training {how}: its gap is "
-        f"{found['gap']:.3g}, its largest slope {found['steepest']:.3g}{on_rays}."
+        f"{found['gap']:.4g}, its largest slope {found['steepest']:.4g}{on_rays}."
     )
 
 
@@ -336,10 +343,10 @@ def still_figure(*, data: ArrayLike, generated: ArrayLike, extension: str, net: 
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     found = partners(data, generated)
     for start, end in zip(found.starts[0], found.ends[0], strict=True):
-        left.plot(*np.transpose([start, end]), color="0.15", lw=1.2)
-    _draw_critic(left, exact(grid()), exact.gradient(_arrow_places()), float(found.cost[0]))
+        left.plot(*np.transpose([start, end]), color="0.15", lw=1.3, ls=(0, (3.5, 2)))
+    _draw_critic(left, exact(grid(_FINE)), exact.gradient(_arrow_places()), float(found.cost[0]))
     with torch.no_grad():
-        values = net(torch.from_numpy(grid())[None]).numpy().ravel()
+        values = net(torch.from_numpy(grid(_FINE))[None]).numpy().ravel()
         level = float(net(torch.as_tensor(generated, dtype=torch.float64)).mean())
         slopes = input_gradient(net, torch.from_numpy(_arrow_places())[None])[0].numpy()
     _draw_critic(right, values - level, slopes, measured(net, data, generated)["gap"])
@@ -371,7 +378,7 @@ def _arrow_places() -> Array:
 
 def _draw_critic(axes: Axes, values: Array, slopes: Array, gap: float) -> None:
     """Level sets, those nearer to the mean on data in its color, and gradients."""
-    line = np.linspace(-BOX, BOX, GRID)
+    line = np.linspace(-BOX, BOX, _FINE)
     low, high = float(values.min()), float(values.max())
     wide = spacing(high - low)
     first, last = np.ceil((low - gap / 2) / wide), np.floor((high - gap / 2) / wide)
@@ -379,7 +386,7 @@ def _draw_critic(axes: Axes, values: Array, slopes: Array, gap: float) -> None:
     if len(levels):
         sides = np.sign(np.arange(first, last + 1))
         colors = [{1: DATA, 0: "0.25", -1: GENERATOR}[side] for side in sides]
-        axes.contour(line, line, values.reshape(GRID, GRID), levels, colors=colors, linewidths=1,
+        axes.contour(line, line, values.reshape(_FINE, _FINE), levels, colors=colors, linewidths=1,
                      linestyles="-", alpha=0.7)  # fmt: skip
     size = np.linalg.norm(slopes, axis=1, keepdims=True)
     shown = slopes * np.minimum(1, _STEEP / np.maximum(size, 1e-12))

@@ -385,8 +385,9 @@ def two_clouds(
     r"""Two clouds of points to drag: the exact critic of :math:`W_1`, and a network in training.
 
     The exact critic comes from an optimal assignment and dual potentials. The network (2-16-16-1,
-    tanh) trains in the page, on all points at once. The state is in the arguments' names, the
-    exact critic's numbers in `readout`: see `gan_course.widgets.critics.evaluate`.
+    tanh) trains in the page, on all points at once. The state is in the arguments' names, `touched`
+    says whether a hand has changed it, and `readout` has the exact critic's numbers: see
+    `gan_course.widgets.critics.evaluate`.
 
     Parameters
     ----------
@@ -397,7 +398,7 @@ def two_clouds(
         between all pairs) with the Wasserstein loss, or "R1" with the minimax loss.
     strength
         The clip constant :math:`c`, from 0.01 to 1, or the penalty's weight :math:`\lambda` or
-        :math:`\gamma`, from 0.1 to 100; None is 0.2, 10 or 1.
+        :math:`\gamma`, from 0.1 to 100; None is 0.2, 10 or 1. Without a regularizer it is 0.
     extension
         How the exact critic continues off the points: as the "largest" 1-Lipschitz function, or
         as the "middle" of it and the smallest.

@@ -211,6 +211,7 @@ class TwoClouds(anywidget.AnyWidget):
     regularizer = traitlets.Enum(critics.REGULARIZERS, "gradient penalty").tag(sync=True)
     strength = traitlets.CFloat(critics.STRENGTHS["gradient penalty"]).tag(sync=True)
     extension = traitlets.Enum(critics.EXTENSIONS, "middle").tag(sync=True)
+    touched = traitlets.Bool(False).tag(sync=True)
     readout = traitlets.Dict(read_only=True)
 
     @traitlets.validate("data", "generated")

@@ -16,7 +16,9 @@ const STRIDE = 2048; // random numbers set aside for each step
 const GOLDEN = 0x9e3779b9;
 const SPACING = 0.25; // of the level sets
 const LINES = 24; // of them, at most
-const ARROWS = 11; // a side
+const FEW = 2; // levels that cross a cell where it is not steep
+const PARTS = 4; // a side, of a cell at a steep place
+const ARROWS = 9; // a side
 const STEEP = 2; // slope from where on arrows no longer grow
 const { sqrt, tanh } = Math;
 
@@ -293,31 +295,52 @@ export function spacing(reach) {
 
 /**
  * Where a function on the grid, linear along the cells' edges, has the values middle + k wide: calls
- * `line(k, x0, y0, x1, y1)` for each piece, in cells of the grid from its lower left corner.
+ * `line(k, x0, y0, x1, y1)` for each piece, in cells of the grid from its lower left corner. With `value(x, y)`,
+ * in these units, cells at steep places are divided into smaller ones, or level sets would look like stairs.
  */
-export function contours(values, middle, wide, line) {
-  for (let row = 0; row < GRID - 1; row += 1)
-    for (let column = 0; column < GRID - 1; column += 1) {
-      const k = row * GRID + column;
-      const [a, b, c, d] = [values[k], values[k + 1], values[k + GRID + 1], values[k + GRID]]; // counterclockwise
-      const first = Math.floor((Math.min(a, b, c, d) - middle) / wide);
-      const last = Math.floor((Math.max(a, b, c, d) - middle) / wide);
-      for (let n = first + 1; n <= last; n += 1) {
-        const level = middle + n * wide;
-        const [up, vp, wp, zp] = [a >= level, b >= level, c >= level, d >= level];
-        const cut = [];
-        if (up !== vp) cut.push(column + (level - a) / (b - a), row);
-        if (vp !== wp) cut.push(column + 1, row + (level - b) / (c - b));
-        if (wp !== zp) cut.push(column + (level - d) / (c - d), row + 1);
-        if (zp !== up) cut.push(column, row + (level - a) / (d - a));
-        if (cut.length === 4) line(n, cut[0], cut[1], cut[2], cut[3]);
-        if (cut.length < 8) continue;
-        // A saddle: its middle says which corners belong together.
-        const [i, j] = (a + b + c + d) / 4 >= level === up ? [2, 6] : [6, 2];
-        line(n, cut[0], cut[1], cut[i], cut[i + 1]);
-        line(n, cut[4], cut[5], cut[j], cut[j + 1]);
-      }
+export function contours(values, middle, wide, line, value = null) {
+  const over = (side, each) => {
+    for (let row = 0; row < side - 1; row += 1) for (let column = 0; column < side - 1; column += 1) each(column, row, row * side + column);
+  };
+  const corners = (found, side, k) => [found[k], found[k + 1], found[k + side + 1], found[k + side]]; // counterclockwise
+  const crossing = (four) => [Math.min(...four), Math.max(...four)].map((end) => Math.floor((end - middle) / wide));
+  const trace = (column, row, size, [a, b, c, d]) => {
+    const [first, last] = crossing([a, b, c, d]);
+    for (let n = first + 1; n <= last; n += 1) {
+      const level = middle + n * wide;
+      const [up, vp, wp, zp] = [a >= level, b >= level, c >= level, d >= level];
+      const cut = [];
+      if (up !== vp) cut.push(column + (size * (level - a)) / (b - a), row);
+      if (vp !== wp) cut.push(column + size, row + (size * (level - b)) / (c - b));
+      if (wp !== zp) cut.push(column + (size * (level - d)) / (c - d), row + size);
+      if (zp !== up) cut.push(column, row + (size * (level - a)) / (d - a));
+      if (cut.length === 4) line(n, cut[0], cut[1], cut[2], cut[3]);
+      if (cut.length < 8) continue;
+      // A saddle: its middle says which corners belong together.
+      const [i, j] = (a + b + c + d) / 4 >= level === up ? [2, 6] : [6, 2];
+      line(n, cut[0], cut[1], cut[i], cut[i + 1]);
+      line(n, cut[4], cut[5], cut[j], cut[j + 1]);
     }
+  };
+  const divide = (column, row) => {
+    const side = PARTS + 1;
+    const found = Array.from({ length: side * side }, (_, k) => value(column + (k % side) / PARTS, row + Math.floor(k / side) / PARTS));
+    over(side, (i, j, k) => trace(column + i / PARTS, row + j / PARTS, 1 / PARTS, corners(found, side, k)));
+  };
+  const fine = new Uint8Array(GRID * GRID); // cells beside a steep one, or their lines would break off
+  if (value)
+    over(GRID, (column, row, k) => {
+      const [first, last] = crossing(corners(values, GRID, k));
+      if (last - first <= FEW) return;
+      for (let j = Math.max(0, row - 1); j <= row + 1; j += 1) for (let i = Math.max(0, column - 1); i <= column + 1; i += 1) fine[j * GRID + i] = 1;
+    });
+  over(GRID, (column, row, k) => {
+    const four = corners(values, GRID, k);
+    const [first, last] = crossing(four);
+    if (first === last) return;
+    if (fine[k]) divide(column, row);
+    else trace(column, row, 1, four);
+  });
 }
 
 // ---------------------------------------------------------------- words
@@ -400,8 +423,8 @@ class Panel {
     return [(event.clientX - left - this.corner[0]) / this.unit - BOX, BOX - (event.clientY - top - this.corner[1]) / this.unit];
   }
 
-  /** Level sets through the values on the grid, counted from half the gap, and arrows along `gradient(x, y)`. */
-  drawCritic(values, middle, gradient) {
+  /** Level sets through the values on the grid, counted from the middle of both means, and arrows along `gradient(x, y)`. */
+  drawCritic(values, middle, value, gradient) {
     const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
     this.wide = spacing(high - low);
     const cell = (2 * BOX * this.unit) / (GRID - 1);
@@ -410,7 +433,7 @@ class Panel {
     contours(values, middle, this.wide, (n, ax, ay, bx, by) => {
       const into = n > 0 ? parts.upper : n < 0 ? parts.lower : parts.middle;
       into.push(`M${(x0 + ax * cell).toFixed(1)} ${(y0 - ay * cell).toFixed(1)}L${(x0 + bx * cell).toFixed(1)} ${(y0 - by * cell).toFixed(1)}`);
-    });
+    }, (column, row) => value(place(column), place(row)));
     for (const [name, path] of Object.entries(this.levels)) set(path, { d: parts[name].join("") });
     const apart = (2 * BOX) / ARROWS;
     const line = [];
@@ -443,8 +466,13 @@ class ExactPanel extends Panel {
     this.state = state;
     this.grip = null;
     this.chosen = 0;
-    this.handles = Object.keys(SIDES).flatMap((side) => state()[side].map((_, index) => this.handle(side, index, home[side][index], onMove)));
-    this.svg.append(...this.handles.map(({ node }) => node));
+    this.populate = () => {
+      const now = state();
+      this.handles?.forEach(({ node }) => node.remove());
+      this.handles = Object.keys(SIDES).flatMap((side) => now[side].map((point, index) => this.handle(side, index, home[side][index] ?? point, onMove)));
+      this.svg.append(...this.handles.map(({ node }) => node));
+    };
+    this.populate();
   }
 
   handle(side, index, home, onMove) {
@@ -492,12 +520,13 @@ class ExactPanel extends Panel {
   draw({ data, generated, extension }, found) {
     const at = extended(found, extension);
     const values = Float64Array.from({ length: GRID * GRID }, (_, k) => at(place(k % GRID), place(Math.floor(k / GRID)))[0]);
-    this.drawCritic(values, found.w1 / 2, (x, y) => at(x, y).slice(1));
+    this.drawCritic(values, found.w1 / 2, (x, y) => at(x, y)[0], (x, y) => at(x, y).slice(1));
     const ray = (x, i) => {
       const [[x1, y1], [x2, y2]] = [this.at(x), this.at(generated[found.partner[i]])];
       return make("line", { x1, y1, x2, y2, class: "gc-ray", "data-from": i, "data-to": found.partner[i] });
     };
     this.front.replaceChildren(...data.map(ray));
+    if (this.handles.length !== 2 * data.length) this.populate(); // a kernel may set other clouds
     for (const { side, index, node } of this.handles) {
       const point = { data, generated }[side][index];
       const [x, y] = this.at(point);
@@ -510,7 +539,7 @@ class ExactPanel extends Panel {
         "data-y": point[1],
       });
     }
-    this.choose(this.chosen);
+    this.choose(Math.min(this.chosen, this.handles.length - 1));
     this.svg.setAttribute("aria-label", `Exact critic, with ${plural(data.length, "data point")} and their partners among the generated ones; its gap is W1, ${show(found.w1)}. The arrow keys move a point, Page Down goes to the next, Home takes it back.`);
   }
 }
@@ -522,7 +551,8 @@ class NetworkPanel extends Panel {
   }
 
   draw({ data, generated }, net, { values }, now, looks) {
-    this.drawCritic(values, now.level + now.gap / 2, (x, y) => {
+    const value = (x, y) => forward(net.p, x, y);
+    this.drawCritic(values, now.level + now.gap / 2, value, (x, y) => {
       forward(net.p, x, y);
       steepness(net.p);
       return slope;
@@ -641,7 +671,7 @@ function messenger(model) {
 }
 
 const PACE = 2; // steps from one picture to the next
-const SLICE = 8; // milliseconds of training at a time where nothing shall move
+const SLICE = 8; // milliseconds of training at a time, at most
 
 /**
  * Trains in slices until the steps that were asked for are done: `step()` does one, `shown()` is called after
@@ -654,7 +684,7 @@ function trainer({ step, shown, counted }) {
     frame = timer = null;
     const since = performance.now();
     const quiet = still();
-    for (let done = 0; left > 0 && (quiet ? performance.now() - since < SLICE : done < PACE); done += 1) {
+    for (let done = 0; left > 0 && performance.now() - since < SLICE && (quiet || done < PACE); done += 1) {
       step();
       left -= 1;
     }
@@ -702,11 +732,12 @@ function render({ model, el }) {
 
   /** Told at once, or a kernel's answer to what was told before would undo it and start the network anew. */
   const choose = (changes) => {
-    for (const [key, value] of Object.entries(changes)) model.set(key, value);
+    for (const [key, value] of Object.entries({ ...changes, touched: true })) model.set(key, value);
     model.save_changes();
   };
   const onMove = (side, index, point) => {
     model.set(side, model.get(side).map((old, i) => (i === index ? point : old)));
+    model.set("touched", true);
     tell();
   };
   const exactPanel = new ExactPanel({ state, home: first, onMove });
@@ -724,6 +755,7 @@ function render({ model, el }) {
     if (frame !== null) cancelAnimationFrame(frame);
     frame = null;
     const settings = state();
+    if (settings.data.length !== settings.generated.length) return; // between two messages of a kernel
     const now = found();
     const survey = surveyed(net.p);
     const read = measured(net.p, settings, now.partner, survey);
@@ -795,7 +827,7 @@ function render({ model, el }) {
     draw();
     say();
   };
-  const reset = button("Reset", () => {
+  const reset = button("Reset all", () => {
     choose(first);
     Object.assign(usual, STRENGTHS, { [first.regularizer]: first.strength });
     again();
@@ -804,16 +836,19 @@ function render({ model, el }) {
   const row = (...nodes) => make("div", { class: "gc-row" }, ...nodes);
   const sign = (cls, text) => make("span", {}, make("span", { class: `gc-sign ${cls}`, "aria-hidden": "true" }), text);
   const swatch = (cls, text) => make("span", {}, make("span", { class: `gc-swatch ${cls}`, "aria-hidden": "true" }), text);
-  const key = make(
-    "p",
-    { class: "gc-key" },
-    sign("gc-data-sign", "data"),
-    sign("gc-generated-sign", "generated"),
-    swatch("gc-ray-swatch", "optimal rays"),
-    swatch("gc-critic", "gradient"),
-    swatch("gc-data gc-thin", "level sets above"),
-    swatch("gc-generator gc-thin", "and below half the gap"),
-  );
+  const key = [
+    [
+      sign("gc-data-sign", "data"),
+      sign("gc-generated-sign", "generated"),
+      swatch("gc-ray-swatch", "optimal rays"),
+      swatch("gc-critic gc-thin", "gradient"),
+    ],
+    [
+      swatch("gc-middle-swatch", "level set halfway between the means"),
+      swatch("gc-data gc-thin", "higher"),
+      swatch("gc-generator gc-thin", "lower"),
+    ],
+  ].map((signs) => make("p", { class: "gc-key" }, ...signs));
   const holders = [exactPanel, networkPanel].map((panel) => make("div", {}, panel.svg));
   const part = (i, ...controls) => make("div", { class: "gc-part" }, titles[i], make("div", { class: "gc-settle" }, ...controls), holders[i], notes[i]);
   el.classList.add("gc", "gc-critics");
@@ -823,12 +858,12 @@ function render({ model, el }) {
     make(
       "div",
       { class: "gc-parts" },
-      part(0, row(extensions.node), row(reset)),
-      part(1, row(regularizers.node, force.node), row(train, one, button("Restart", again)), make("label", {}, penalized, "where the next step penalizes")),
+      part(0, row(extensions.node, reset)),
+      part(1, row(regularizers.node, force.node), row(train, one, button("Restart network", again)), make("label", {}, penalized, "where the next step penalizes")),
     ),
-    key,
-    make("p", { class: "gc-fine" }, "Drag the points on the left. Keys at a point: arrows move it, Page Down goes to the next, Home takes it back."),
-    ...numbers,
+    ...key,
+    make("p", { class: "gc-fine" }, "Drag the points of the exact critic. Keys at a point: arrows move it, Page Down goes to the next, Home takes it back."),
+    make("div", { class: "gc-outcome" }, ...numbers),
     spoken.node,
   );
 

@@ -2258,6 +2258,15 @@ def test_the_clouds_module_and_package_name_the_same_things(two: Page) -> None:
     assert wide[:3] == [0.25, 0.25, 0.5]
 
 
+CONTOURS = """((at) => {
+    const places = Array.from({length: 41 * 41}, (_, k) => [k % 41, Math.floor(k / 41)]);
+    const found = [];
+    const line = (...piece) => found.push(piece);
+    m.contours(places.map(([a, b]) => at(a, b)), s.middle, s.wide, line, s.divide ? at : null);
+    return found;
+})(new Function("a", "b", `return ${s.f}`))"""
+
+
 def test_the_clouds_level_sets_lie_where_the_function_has_the_level(two: Page) -> None:
     """Of a plane, each piece as long as it must be, and of a function with a saddle."""
     cases = [
@@ -2266,14 +2275,7 @@ def test_the_clouds_level_sets_lie_where_the_function_has_the_level(two: Page) -
         {"f": "(a - 20.4) * (b - 19.6)", "middle": 0.05, "wide": 999},
         {"f": "(a - 20.4) * (b - 19.6)", "middle": -0.05, "wide": 999},
     ]
-    body = """((at) => {
-        const places = Array.from({length: 41 * 41}, (_, k) => [k % 41, Math.floor(k / 41)]);
-        const found = [];
-        const line = (...piece) => found.push(piece);
-        m.contours(places.map(([a, b]) => at(a, b)), s.middle, s.wide, line);
-        return found;
-    })(new Function("a", "b", `return ${s.f}`))"""
-    plane, *saddles = (np.array(found) for found in two.evaluate(CLOUDS_MODULE, [cases, body]))
+    plane, *saddles = (np.array(found) for found in two.evaluate(CLOUDS_MODULE, [cases, CONTOURS]))
     for pieces, case in zip((plane, *saddles), cases, strict=True):
         n, ax, ay, bx, by = pieces.T
         for a, b in ((ax, ay), (bx, by)):
@@ -2298,6 +2300,32 @@ def test_the_clouds_level_sets_lie_where_the_function_has_the_level(two: Page) -
         assert away.min(0).max() < 0.5
 
 
+def test_the_clouds_level_sets_at_a_cliff_are_no_stairs(two: Page) -> None:
+    """There cells are divided; each line runs on from one side of the square to the other."""
+    case: Clouds = {"f": "19.9 * Math.tanh(2 * (a / 5 + b - 22.3))", "middle": 0, "wide": 2}
+    cases = [case | {"divide": divide} for divide in (False, True)]
+    coarse, fine = (np.array(found) for found in two.evaluate(CLOUDS_MODULE, [cases, CONTOURS]))
+
+    def off(found: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far upward from the true line, in cells."""
+        n, ax, ay, bx, by = found.T
+        true = 22.3 + np.arctanh(n / 9.95) / 2
+        return np.abs(np.concatenate([ay + ax / 5 - true, by + bx / 5 - true]))
+
+    assert off(coarse).max() > 0.3
+    assert off(fine).max() < 0.12
+    assert set(fine[:, 0]) == set(range(-9, 10))
+    for level in range(-9, 10):
+        ends = fine[fine[:, 0] == level][:, 1:].reshape(-1, 2)
+        _, times = np.unique(ends.round(6), axis=0, return_counts=True)
+        assert sorted(times)[:3] == [1, 1, 2]  # no loose end but the two at the border
+    # A plane of slopes as they are where nothing is steep stays as it is.
+    flat: Clouds = {"f": "(a + b) / 3", "middle": 0.1, "wide": 0.5}
+    pair = [flat | {"divide": divide} for divide in (False, True)]
+    left, right = two.evaluate(CLOUDS_MODULE, [pair, CONTOURS])
+    assert left == right
+
+
 def test_the_clouds_steps_and_pictures_do_not_stop_the_hand(two: Page) -> None:
     """With twelve points each, a step and a survey of the grid, at their best."""
     case = cloud_cases()[5] | {"regularizer": "gradient penalty", "strength": 10}
@@ -2310,6 +2338,40 @@ def test_the_clouds_steps_and_pictures_do_not_stop_the_hand(two: Page) -> None:
     })(m.untrained())"""
     ((step, survey, exact),) = two.evaluate(CLOUDS_MODULE, [[case], body])
     assert 2 * step + survey + exact < 12
+
+
+SPENT = """() => {
+    window.spent = [];
+    const timed = (act) => (...given) => {
+        const since = performance.now();
+        act(...given);
+        spent.push(performance.now() - since);
+    };
+    for (const name of ["requestAnimationFrame", "setTimeout"]) {
+        const plan = window[name].bind(window);
+        window[name] = (act, ...rest) => plan(timed(act), ...rest);
+    }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("motion", "regularizer"), [("reduce", "gradient penalty"), ("no-preference", "none")]
+)
+def test_the_clouds_train_in_short_slices(two: Page, motion: Any, regularizer: str) -> None:
+    """Half of them, and so all but those in which another program held the processor."""
+    two.emulate_media(reduced_motion=motion)
+    two.locator("select[data-trait=regularizer]").select_option(regularizer)
+    after_drawing(two)
+    two.evaluate(SPENT)
+    train(two)
+    spent = two.evaluate("spent")
+    assert len(spent) > (200 if motion == "no-preference" else 2)
+    assert np.median(spent) < 14
+    two.evaluate("spent.length = 0")
+    for _ in range(20):
+        point_handle(two, "Data", 1).press("ArrowDown")
+    after_drawing(two)
+    assert np.median(two.evaluate("spent")) < 14
 
 
 @functools.cache
@@ -2705,6 +2767,67 @@ def test_a_network_in_training_follows_the_points(two: Page) -> None:
     assert two.get_by_role("button", name="Train").is_visible()
     two.wait_for_timeout(200)
     assert two.evaluate(step) == 0
+
+
+FROM_A_KERNEL = """async (state) => {
+    const blob = new Blob([window.gcWidgetSources.two_clouds], {type: "text/javascript"});
+    const { default: { render } } = await import(URL.createObjectURL(blob));
+    const heard = new Map();
+    window.told = 0;
+    window.model = {
+        state,
+        get: (key) => state[key],
+        set: (key, value) => { state[key] = value; heard.get(`change:${key}`)?.(); },
+        on: (event, act) => heard.set(event, act),
+        off: (event) => heard.delete(event),
+        save_changes: () => { window.told += 1; },
+        heard,
+    };
+    const el = document.createElement("div");
+    document.querySelector(".gc-widget").replaceChildren(el);
+    window.leave = render({ model, el });
+}"""
+
+
+def test_the_clouds_hear_of_a_kernel_and_tell_it(two: Page) -> None:
+    two.evaluate(FROM_A_KERNEL, cloud_state())
+    assert_the_clouds_are_right(two, cloud_state(), 0)
+    point_handle(two, "Data", 6).focus()
+    two.evaluate("model.set('regularizer', 'R1')")  # its strength comes with another message
+    after_drawing(two)
+    assert two.locator("select[data-trait=strength]").input_value() == "10"
+    assert two.get_by_text("Strength γ").is_visible()
+    two.evaluate("model.set('strength', 3)")
+    now = cloud_state(regularizer="R1", strength=3, data=[[0, 1], [1, 1]])
+    two.evaluate("model.set('data', [[0, 1], [1, 1]])")
+    after_drawing(two)  # while the clouds are not of one size, nothing is drawn
+    assert len(cloud_of(two, "data")) == 6
+    now["generated"] = [[0, 0], [1.5, 0]]
+    two.evaluate("model.set('generated', [[0, 0], [1.5, 0]])")
+    assert_the_clouds_are_right(two, now, 0)
+    assert two.evaluate("[model.state.touched, told]") == [False, 0]
+    handle = two.get_by_role("slider", name="Generated point 2 of 2", exact=True)
+    assert handle.get_attribute("tabindex") == "0"
+    handle.press("ArrowLeft")
+    two.wait_for_function("told === 1")
+    assert two.evaluate("[model.state.touched, model.state.generated]") == [
+        True,
+        [[0, 0], [1.45, 0]],
+    ]
+    handle.press("Home")
+    two.wait_for_function("told === 2")
+    assert two.evaluate("model.state.generated[1]") == list(critics.GENERATED_START[1])
+    two.locator("select[data-trait=extension]").select_option("largest")
+    assert two.evaluate("[model.state.extension, told]") == ["largest", 3]
+    two.emulate_media(reduced_motion="no-preference")
+    two.get_by_role("button", name="Train").click()
+    two.evaluate("leave()")
+    after_drawing(two)
+    title = two.locator(".gc-critics .gc-title").last
+    last = title.inner_text()
+    two.wait_for_timeout(200)
+    assert title.inner_text() == last  # nothing trains on
+    assert two.evaluate("model.heard.size") == 0
 
 
 def test_the_clouds_are_told_once_the_hand_is_still(two: Page) -> None:

@@ -35,7 +35,8 @@ CELLS = [
     "b = widgets.birthday_test()\nb",
     "print('birthdays', b.drawings, b.heavy, *(b.readout[k] for k in ('pairs', 'collided')))",
     "c = widgets.two_clouds()\nc",
-    "print('clouds', c.data[0], c.regularizer, c.strength, round(c.readout['w1'], 3))",
+    "print('clouds', c.data[0], c.regularizer, c.strength, round(c.readout['w1'], 3), c.touched)",
+    "if c.touched: c.regularizer, c.generated = 'R1', c.data",
 ]
 
 expect.set_options(timeout=20_000)
@@ -167,9 +168,13 @@ def test_the_clouds_move_and_train_in_a_kernel(notebook: Page) -> None:
     explorable.get_by_role("button", name="One step").click()
     rerun(notebook, 13)
     expect(output(notebook, 13)).to_have_text(
-        re.compile(r"clouds \[-1\.4, 0\.4\] clipping 0\.5 1\.748")
+        re.compile(r"clouds \[-1\.4, 0\.4\] clipping 0\.5 1\.748 True")
     )
     expect(explorable.locator(".gc-title").last).to_have_text("Network, step 1")
+    rerun(notebook, 14)
+    expect(explorable.locator("select[data-trait=regularizer]")).to_have_value("R1")
+    expect(explorable.locator("[data-readout=w1]")).to_have_text("0.000")
+    expect(explorable.locator(".gc-title").last).to_have_text("Network, step 0")
 
 
 def test_frames_step_in_a_kernel(notebook: Page) -> None:
