@@ -41,9 +41,6 @@ SLIPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
             np.log(s).mean(0) - np.log(s).mean(0)[0],
         )
     ),
-    "Use the natural logarithm.": (
-        lambda s: (_effects(s)[0] / np.log(10), _effects(s)[1] / np.log(10))
-    ),
 }
 """What to say where the effects are those of a known slip."""
 
@@ -53,6 +50,8 @@ SLIPS: dict[str, Callable[[Array], tuple[Array, Array]]] = {
     praise="Each of the two sums to zero, and both come from one table.",
     wrong=[
         *((slip, hint) for hint, slip in SLIPS.items()),
+        (lambda s: (_effects(s)[0] / np.log(10), _effects(s)[1] / np.log(10)), "natural"),
+        (lambda s: (_effects(s)[0] / np.log(2), _effects(s)[1] / np.log(2)), "natural"),
         (lambda s: _effects(s)[0], "pair"),
         (lambda s: (np.zeros(len(s)), _effects(s)[1]), "losses' effects"),
         (lambda s: (_effects(s)[0], np.zeros(s.shape[1])), "regularizers' effects"),
@@ -74,16 +73,21 @@ def _critical_effects(main_effects: Callable[[Array], Any]) -> None:
 
     for hint, slip in SLIPS.items():
         expect(not same(slip(scores)), hint)
+    for base in (2, 10):
+        expect(
+            not same((right[0] / np.log(base), right[1] / np.log(base))),
+            "Use the natural logarithm.",
+        )
     losses, regularizers = (
         numbers(part, wanted.shape) for part, wanted in zip(result, right, strict=True)
     )
     expect(
         np.allclose(losses, right[0]),
-        "The losses' effects are not right: a loss has a row, so its mean is over axis 1.",
+        "The losses' effects are not right: a row's mean logarithm minus that of all.",
     )
     expect(
         np.allclose(regularizers, right[1]),
-        "The regularizers' effects are not right: a regularizer has a column, axis 0.",
+        "The regularizers' effects are not right: a column's mean logarithm minus that of all.",
     )
 
 
@@ -155,8 +159,8 @@ CASES: list[tuple[Pairs, str]] = [
     ),
     (
         [(GAN, NONE), (GAN, CLIP), (WGAN, NONE), (WGAN, CLIP), (NS, R1), (NS, GP), (HINGE, R1)],
-        "Seven scores for seven differences may still decide nothing, if they fall into two "
-        "groups without a link.",
+        "Seven scores for seven unknowns (three and three differences, and a level) may still "
+        "decide nothing, if they fall into two groups without a link.",
     ),
     (
         [("A", "A"), ("B", "B"), ("A", "C")],
@@ -237,7 +241,7 @@ BOUNDS: dict[str, Callable[[float, float, float, float, float], float]] = {
 
 @exercise(
     "critical-bound",
-    praise="The bound shrinks with W_1: near the goal the games part.",
+    praise="With R fixed the bound shrinks like W_1: near the goal the theorem promises less.",
     wrong=[
         *((slip, hint) for hint, slip in BOUNDS.items()),
         (lambda W1, R, slope, M, tolerance: 2.0, "right side"),
