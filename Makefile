@@ -72,8 +72,9 @@ claims: .venv/.installed ## rerun every claim on other seeds: make claims SEED=7
 	@GAN_COURSE_SEED=$(SEED) PYTHONPATH=book/_ext $(PY) -m coursebook.rerun
 
 .PHONY: bench
-bench: .venv/.installed ## measure the training loop against plain PyTorch loops (minutes, on a quiet machine)
+bench: .venv/.installed ## measure training against plain PyTorch loops (minutes, on a quiet machine)
 	@$(PY) -m benchmarks.engine
+	@$(PY) -m benchmarks.features
 
 .PHONY: links
 links: .venv/.installed ## check the book's links to the outside

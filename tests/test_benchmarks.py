@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import engine, plain
+from benchmarks import engine, features, plain
 from gan_course import nets
+from gan_course.features import _Minibatches
 from gan_course.random import Streams
 from gan_course.train import Adam, _Group, _Plan, _start
 
@@ -56,3 +57,39 @@ def test_table_says_ratio_and_target(
     assert min(loop, ours) > 0
     assert ratio == pytest.approx(ours / loop, rel=0.8)
     torch.set_num_threads(1)
+
+
+def test_plain_step_and_fit_move_theta_alike() -> None:
+    """The same features, minibatches and step size on both sides, and a table that is printed."""
+    ours, theirs = features.ours_of(30, 20, 50), features.Plain(30, 20, 50)
+    theirs.generator.W, theirs.generator.b = (
+        t.transpose(0, 1).contiguous()
+        for t in (ours.generator.weights, ours.generator.biases[..., None])
+    )
+    with torch.no_grad():
+        theirs.critic.inner.weight.copy_(ours.critic.weights)
+        theirs.critic.inner.bias.copy_(ours.critic.biases)
+    theta = theirs.generator.theta.detach()[0].clone()
+    x, z, other = theirs.draw()
+    theirs.draw = lambda: (x, z, other)  # type: ignore[method-assign]
+    theirs.step()
+    with _Minibatches(ours.generator, ours.critic, 1) as minibatches:
+        eta = minibatches.real_mean(x) - minibatches.fake_mean(theta, z.T)
+        gradient, _ = minibatches.gradient(theta, eta, other.T)
+    assert torch.allclose(theirs.critic.eta[:, 0], eta, atol=1e-5)
+    moved = theirs.generator.theta.detach()[0] - theta
+    assert torch.allclose(moved, -0.05 / 30 * gradient, rtol=1e-3, atol=1e-4 * float(moved.norm()))
+
+
+def test_table_of_features_says_ratio_and_floor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(features, "SETTINGS", [(50, 20, 100, 999.0)])
+    assert not features.table(2, quick=True)
+    torch.set_num_threads(1)
+    row = capsys.readouterr().out.splitlines()[-1].split()
+    assert row[:3] == ["50", "20", "100"]
+    plain_ms, our_ms, floor_ms = (min(map(float, cell.split("/"))) for cell in row[3:6])
+    assert min(plain_ms, our_ms) > 0
+    assert floor_ms >= 0
+    assert float(row[6]) == pytest.approx(plain_ms / our_ms, rel=0.5)
