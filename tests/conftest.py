@@ -135,7 +135,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     run([sys.executable, "-m", "venv", base / "venv"], base)
     run([*pip, "wheel", "--no-deps", "--wheel-dir", base, ROOT], base)
     (wheel,) = base.glob("*.whl")
-    tools = ["ipykernel", "nbclient", "nbval", "pytest"]
+    tools = ["ipykernel", "nbclient", "nbval", "pytest", "pytest-xdist"]
     run([*pip, "install", "--constraint", ROOT / "constraints.txt", wheel, *tools], base)
     elsewhere = base / "elsewhere"
     elsewhere.mkdir()

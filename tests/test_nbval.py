@@ -11,6 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 NBVAL = ("-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=300", "-p", "no:cacheprovider", "-q")
+TOGETHER = ("-n", "2", "--dist", "loadfile")  # two notebooks at a time
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_both_kinds_of_every_notebook_are_there(copies):
 
 
 def test_solutions_give_their_kept_outputs(installed, copies):
-    result = installed.attempt(*NBVAL, copies / "solution")
+    result = installed.attempt(*NBVAL, *TOGETHER, copies / "solution")
     assert result.returncode == 0, result.stdout[-6000:]
 
 

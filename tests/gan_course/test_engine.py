@@ -89,7 +89,9 @@ def test_a_seed_alone_is_the_seed_among_64(regularizer: object, double: None) ->
     assert other > 1e-3
 
 
-@pytest.mark.parametrize("critic", [nets.each(_convolutional), nets.mlp(2, 8, 1)], ids=["each", "mlp"])
+@pytest.mark.parametrize(
+    "critic", [nets.each(_convolutional), nets.mlp(2, 8, 1)], ids=["each", "mlp"]
+)
 def test_more_cores_give_the_same_numbers(
     critic: nets.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
