@@ -1291,8 +1291,10 @@ def _least_squares(columns: Tensor, goal: Tensor, ridge: float) -> Tensor:
     if ridge == 0:
         return torch.from_numpy(np.linalg.lstsq(columns.numpy(), goal.numpy(), rcond=None)[0])
     if rows < width:
-        return columns.T @ torch.linalg.solve(columns @ columns.T + ridge * torch.eye(rows), goal)
-    square = columns.T @ columns + ridge * torch.eye(width)
+        return columns.T @ torch.linalg.solve(
+            columns @ columns.T + ridge * torch.eye(rows, dtype=torch.float64), goal
+        )
+    square = columns.T @ columns + ridge * torch.eye(width, dtype=torch.float64)
     return torch.linalg.solve(square, columns.T @ goal)
 
 
