@@ -3,10 +3,17 @@
 // Names must say what is seen (WCAG 2.5.3), or those who speak to their browser have to guess.
 for (const button of document.querySelectorAll(".search-button-field"))
   button.removeAttribute("aria-label");
-for (const icon of document.querySelectorAll(".theme-switch-button .theme-switch")) {
-  for (const name of ["title", "role", "aria-labelledby"]) icon.removeAttribute(name);
-  icon.querySelector("title")?.remove();
-  icon.setAttribute("aria-hidden", "true");
+// Font Awesome replaces an icon when it is ready, which may be before or after this script runs.
+function unnameIcons(button) {
+  for (const icon of button.querySelectorAll(".theme-switch")) {
+    for (const name of ["title", "role", "aria-labelledby"]) icon.removeAttribute(name);
+    icon.querySelector("title")?.remove();
+    icon.setAttribute("aria-hidden", "true");
+  }
+}
+for (const button of document.querySelectorAll(".theme-switch-button")) {
+  unnameIcons(button);
+  new MutationObserver(() => unnameIcons(button)).observe(button, { childList: true });
 }
 
 // An arrow that opens a part of the contents is named after it.
