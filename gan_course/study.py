@@ -45,11 +45,13 @@ __all__ = [
     "REGULARIZERS",
     "DataSet",
     "Effects",
+    "at_the_edge",
     "collect",
     "data_set",
     "effects",
     "experiment",
     "recorded",
+    "recorded_data",
     "run",
     "scores",
     "settings",
@@ -463,7 +465,10 @@ def collect(folder: str | Path, file: str | Path | None = None) -> list[str]:
             tables[f"{name}/tuning"] = _trials(folder, name)
     found = [name for name in DATA if f"{name}/score" in tables]
     with Path(file or str(_assets())).open("wb") as out:
-        small: dict[str, Any] = {key: table.astype(np.float32) for key, table in tables.items()}
+        small: dict[str, Any] = {
+            key: table if key.endswith("/strength") else table.astype(np.float32)
+            for key, table in tables.items()
+        }
         np.savez_compressed(out, **small)
     return found
 
@@ -497,6 +502,24 @@ def recorded(name: str, what: str = "score") -> Array:
             raise LookupError(f"the recorded study has no {name}/{what}; allowed are {held}")
         table: Array = tables[f"{name}/{what}"].astype(np.float64)
     return table
+
+
+def recorded_data() -> list[str]:
+    """The data sets that the recorded study holds, in the order of :data:`DATA`."""
+    with _assets().open("rb") as file:
+        held = np.load(file).files
+    return [name for name in DATA if f"{name}/score" in held]
+
+
+def at_the_edge(name: str) -> int:
+    """How many of the recorded tuned strengths are the first or the last one that was tried."""
+    strengths = recorded(name, "strength")
+    return sum(
+        strength in (candidates.strengths[0], candidates.strengths[-1])
+        for row in strengths
+        for strength, candidates in zip(row, REGULARIZERS.values(), strict=True)
+        if len(candidates.strengths) > 1
+    )
 
 
 @dataclass(frozen=True)

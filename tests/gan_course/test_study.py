@@ -158,7 +158,7 @@ def test_scores_of_an_unfinished_study_are_missing(folder):
 def test_collected_tables_are_those_of_the_finished_data_sets(folder, tmp_path, monkeypatch):
     file = tmp_path / "study.npz"
     monkeypatch.setattr(study, "_assets", lambda: file)
-    assert study.collect(folder) == ["ring"]
+    assert study.collect(folder) == study.recorded_data() == ["ring"]
     for what in ("score", "modes", "quality", "diverged", "start"):
         wanted = study.scores(folder, "ring", what)
         assert study.recorded("ring", what) == pytest.approx(wanted, rel=1e-6)
@@ -171,7 +171,11 @@ def test_collected_tables_are_those_of_the_finished_data_sets(folder, tmp_path, 
                 assert np.isnan(trials[i, j]).all()
             else:
                 chosen = candidates.strengths[trials[i, j].mean(-1).argmin()]
-                assert strength[i, j] == pytest.approx(chosen) == best[loss, regularizer]
+                assert strength[i, j] == chosen == best[loss, regularizer]
+    ends = [(c.strengths[0], c.strengths[-1]) for c in study.REGULARIZERS.values()]
+    edges = [best[i, j] in ends[k] for i, j in best for k in [list(study.REGULARIZERS).index(j)]]
+    assert len(edges) == 18
+    assert study.at_the_edge("ring") == sum(edges)
     with pytest.raises(LookupError, match="no grid/score; allowed are ring/diverged"):
         study.recorded("grid")
     next(iter((folder / "study").rglob("*.npz"))).unlink()
