@@ -7,6 +7,7 @@ the built page all run. With `GAN_COURSE_STATIC=1`, as while the book is built, 
 
 from gan_course.widgets.factories import (
     birthday_test,
+    delta_features,
     dial,
     epsilon_net,
     frames,
@@ -22,6 +23,7 @@ from gan_course.widgets.still import Still
 __all__ = [
     "Still",
     "birthday_test",
+    "delta_features",
     "dial",
     "epsilon_net",
     "evaluate",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_course.runtime import is_static
-from gan_course.widgets import birthdays, bounds, coverings, critics, masses, portraits
+from gan_course.widgets import birthdays, bounds, coverings, critics, deltas, masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate, still_figure
 from gan_course.widgets.pictures import Picture, draw_figure, encode
 from gan_course.widgets.still import Still
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gan_course.widgets.live import (
         BirthdayTest,
+        DeltaFeatures,
         Dial,
         EpsilonNet,
         Frames,
@@ -424,6 +425,52 @@ def two_clouds(
     found = critics.measured(net, state["data"], state["generated"])
     alt = critics.describe(state, readout["w1"], found)
     return Still("two_clouds", state, picture, alt, readable={"readout": readout})
+
+
+def delta_features(
+    width: int = 10,
+    scale: float = 5.0,
+    ridge: float = 1e-6,
+    *,
+    constant: bool = True,
+    seed: int = 21,
+) -> DeltaFeatures | Still:
+    r"""Random features that stand for a delta on the line, added one by one.
+
+    The sum of :math:`\theta_i \tanh(w_i z + b_i)` with the best weights for a standard normal
+    latent :math:`Z` (No et al., 2021, Lemma 7): see `gan_course.features.approximate_delta`, whose
+    test functions have bandwidth 1 here. Beside it stands a Gaussian bump that is wrong by as much.
+    The state is in the arguments' names, the numbers in `readout`: see
+    `gan_course.widgets.deltas.evaluate`.
+
+    Parameters
+    ----------
+    width
+        Number of features, :math:`N_g`, from 1 to 60.
+    scale
+        Standard deviation of :math:`w_i` and :math:`b_i`, from 0.5 to 10.
+    ridge
+        Adds ``ridge * |theta|^2`` to the squared error, from 1e-8 to 1e-2.
+    constant
+        Whether the first feature is the constant 1, as in the lemma.
+    seed
+        Of the features, which are the same in the browser; with more of them, the first stay. In
+        the draw 21 the error falls about as in the middle one of many.
+
+    Raises
+    ------
+    ValueError
+        Where a value is out of its range, or not an integer where it must be one.
+    """
+    state = deltas.checked(width=width, scale=scale, ridge=ridge, constant=constant, seed=seed)
+    if not is_static():
+        from gan_course.widgets.live import DeltaFeatures
+
+        return DeltaFeatures(**state)
+    readout = deltas.evaluate(**state)
+    picture = encode(deltas.still_figure(**state))
+    alt = deltas.describe(state, readout)
+    return Still("delta_features", state, picture, alt, readable={"readout": readout})
 
 
 def dial(

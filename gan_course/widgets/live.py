@@ -13,7 +13,7 @@ import traitlets
 from IPython.display import HTML, clear_output, display
 from ipywidgets import FloatSlider, Output, VBox
 
-from gan_course.widgets import birthdays, bounds, coverings, critics, masses, portraits
+from gan_course.widgets import birthdays, bounds, coverings, critics, deltas, masses, portraits
 from gan_course.widgets.gaussians import LIMITS, evaluate
 from gan_course.widgets.pictures import DISPLAY_DPI, draw_figure, png
 
@@ -237,6 +237,33 @@ class TwoClouds(anywidget.AnyWidget):
         return critics.evaluate(self.data, self.generated)
 
     @traitlets.observe("data", "generated")
+    def _state_changed(self, change: Any) -> None:
+        self.set_trait("readout", self._readout_now())
+
+
+class DeltaFeatures(anywidget.AnyWidget):
+    """Random features that stand for a delta; see `gan_course.widgets.delta_features`."""
+
+    _esm = HERE / "delta_features.js"
+    _css = HERE / "widgets.css"
+    width = traitlets.Int(
+        10, min=int(deltas.LIMITS["width"][0]), max=int(deltas.LIMITS["width"][1])
+    ).tag(sync=True)
+    scale = traitlets.CFloat(5.0, min=deltas.LIMITS["scale"][0], max=deltas.LIMITS["scale"][1]).tag(
+        sync=True
+    )
+    ridge = traitlets.CFloat(
+        1e-6, min=deltas.LIMITS["ridge"][0], max=deltas.LIMITS["ridge"][1]
+    ).tag(sync=True)
+    constant = traitlets.Bool(True).tag(sync=True)
+    seed = traitlets.Int(21, min=0, max=birthdays.SEEDS - 1).tag(sync=True)
+    readout = traitlets.Dict(read_only=True)
+
+    @traitlets.default("readout")
+    def _readout_now(self) -> dict[str, float]:
+        return deltas.evaluate(self.width, self.scale, self.ridge, self.constant, self.seed)
+
+    @traitlets.observe("width", "scale", "ridge", "constant", "seed")
     def _state_changed(self, change: Any) -> None:
         self.set_trait("readout", self._readout_now())
 

@@ -27,8 +27,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import kstest, poisson, wasserstein_distance
 from traitlets import TraitError
 
-from gan_course import dynamics, ipm, metrics, transport, widgets
-from gan_course.widgets import birthdays, bounds, coverings, critics, masses, portraits
+from gan_course import dynamics, features, ipm, metrics, transport, widgets
+from gan_course.widgets import birthdays, bounds, coverings, critics, deltas, masses, portraits
 from gan_course.widgets.pictures import encode
 
 
@@ -1118,6 +1118,226 @@ def test_two_clouds_refuses(changes: dict[str, Any], words: str) -> None:
         widgets.two_clouds(**changes)
 
 
+# ------------------------------------------------------------------ delta features
+
+SUMS = [
+    (1, 5.0, 1e-6, True, 0),
+    (1, 0.5, 1e-2, False, 20),
+    (2, 10.0, 1e-8, False, 3),
+    (10, 5.0, 1e-6, True, 21),
+    (27, 3.7, 3e-5, False, 2**32 - 1),
+    (60, 10.0, 1e-8, True, 8),
+    (60, 0.5, 1e-4, True, 9),
+]
+PEAK = 1 / math.sqrt(2 * math.pi)  # density of Z at 0
+
+
+def gaps(g: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """What functions on a fine grid are wrong by as deltas: columns ``E g f - q(0) f(0)``."""
+    masses = np.exp(-(z**2) / 2)
+    out = (masses / masses.sum())[:, None] * g
+    out[len(z) // 2] -= PEAK
+    return out
+
+
+def matern(z: np.ndarray) -> np.ndarray:
+    u = math.sqrt(3) * np.abs(z[:, None] - z)
+    return (1 + u) * np.exp(-u) / 4
+
+
+@pytest.mark.parametrize("given", SUMS)
+def test_the_deltas_weights_are_the_best(given: Any) -> None:
+    """On a grid half as wide as the package's: no step lowers the error and the ridge."""
+    width, scale, ridge, constant, seed = given
+    w, b = scale * deltas.normals(seed)[:width].T
+    if constant:
+        w[0], b[0] = 0, 50
+    z = deltas.SPACING / 2 * np.arange(-450, 451)
+    phi, kernel = np.tanh(z[:, None] * w + b), matern(z)
+    theta = deltas.fitted(*given).weights.numpy()
+    wrong, rows = gaps(phi @ theta[:, None], z)[:, 0], gaps(phi, z)
+    rows[len(z) // 2] += PEAK
+    now = deltas.evaluate(*given)
+    assert now["error"] == pytest.approx(math.sqrt(wrong @ kernel @ wrong), rel=2e-3)
+    slope = rows.T @ kernel @ wrong + ridge * theta
+    assert np.abs(slope).max() < 2e-5
+    assert now["size"] == pytest.approx(np.abs(theta).sum())
+    assert now["largest"] == pytest.approx(np.abs(theta).max())
+    assert now["mean"] == pytest.approx(wrong.sum() + PEAK, abs=2e-4)
+
+
+@pytest.mark.parametrize("given", SUMS)
+def test_the_deltas_numbers_are_those_of_features(given: Any) -> None:
+    width, scale, ridge, constant, seed = given
+    numbers = scale * torch.from_numpy(deltas.normals(seed))
+    drawn = features.GeneratorFeatures(numbers[:, :1, None], numbers[:, 1:])
+    drawn = (drawn.with_constants() if constant else drawn).first(width)
+    latent = features.trapezoid(1, deltas.SPACING, deltas.REACH)
+    right = features.approximate_delta(drawn, latent, bandwidth=1.0, ridge=ridge)
+    now = deltas.evaluate(*given)
+    assert now["error"] == pytest.approx(right.error, abs=1e-12)
+    assert now["size"] == pytest.approx(right.size, rel=1e-9)
+
+
+def test_the_deltas_first_feature_is_constant_and_the_others_stay() -> None:
+    z = torch.linspace(-4, 4, 9).double()[:, None]
+    with_one, without = (deltas.generator(12, 3.0, constant, 5)(z) for constant in (True, False))
+    assert (with_one[..., 0] == 1).all()
+    assert torch.equal(with_one[..., 1:], without[..., 1:])
+    assert torch.equal(deltas.generator(4, 3.0, False, 5)(z), without[..., :4])
+
+
+def test_the_deltas_features_are_normal() -> None:
+    drawn = np.stack([deltas.normals(seed) for seed in range(200)])
+    assert drawn.shape == (200, 60, 2)
+    for values in (drawn, drawn[:, 0, 0], drawn[0]):
+        assert kstest(values.ravel(), "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(drawn[..., 0].ravel(), drawn[..., 1].ravel())[0, 1]) < 0.04
+    assert abs(np.corrcoef(drawn[:-1].ravel(), drawn[1:].ravel())[0, 1]) < 0.03
+
+
+def test_the_deltas_more_features_lower_what_is_minimized() -> None:
+    for ridge in (1e-8, 1e-4):
+        fits = [deltas.fitted(n, 5.0, ridge, True, 21) for n in range(1, 41)]
+        goals = [fit.error**2 + ridge * float((fit.weights**2).sum()) for fit in fits]
+        assert all(b <= a * (1 + 1e-6) for a, b in pairwise(goals))
+    small, large = (deltas.evaluate(40, 5.0, ridge, True, 21) for ridge in (1e-8, 1e-4))
+    assert small["error"] < large["error"]
+    assert small["size"] > large["size"]
+
+
+def test_the_deltas_draw_is_an_ordinary_one() -> None:
+    """The draw that is shown first is within a third of the middle one, as its docstring says."""
+    for width in (5, 10, 20, 40):
+        errors = [deltas.fitted(width, 5.0, 1e-6, True, seed).error for seed in range(41)]
+        now: Any = deltas.fitted(width, 5.0, 1e-6, True, 21)
+        assert 2 / 3 < now.error / np.median(errors) < 3 / 2
+
+
+def test_the_deltas_bump_is_as_wrong_as_the_sum() -> None:
+    spreads = np.geomspace(*deltas.BUMPS, 40)
+    errors = [deltas.bump_error(s) for s in spreads]
+    assert all(a < b for a, b in pairwise(errors))  # so that one width belongs to an error
+    for s, error in zip(spreads, errors, strict=True):
+        assert deltas.as_good(error) == pytest.approx(s, rel=1e-9)
+    assert deltas.as_good(0.0) == deltas.BUMPS[0]
+    assert deltas.as_good(PEAK / 2) == deltas.BUMPS[1]
+    z = 0.01 * np.arange(-700, 701)
+    for s in (0.05, 0.3, 2.0):
+        wrong = gaps(deltas.bump(z, s)[:, None], z)[:, 0]
+        assert deltas.bump_error(s) == pytest.approx(math.sqrt(wrong @ matern(z) @ wrong), rel=1e-3)
+        assert deltas.bump(z, s).sum() * 0.01 == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("g", "peak", "ends"),
+    [
+        ([0.49], 0.45, (-0.5, 2)),
+        ([-0.2, 1.8], 1.95, (-1, 4)),
+        ([-0.4, 3.7], 4, (-2, 8)),
+        ([-3.5, 7], 6, (-4, 8)),
+        ([-3.5, 1], 0.5, (-4, 2)),
+    ],
+)
+def test_the_deltas_axis_holds_both_curves(g: Any, peak: float, ends: Any) -> None:
+    assert deltas.limits(np.array(g), peak) == ends
+
+
+@pytest.mark.usefixtures("still")
+def test_delta_features_still() -> None:
+    widget: Any = widgets.delta_features(7, 2, 1e-4, constant=False, seed=9)
+    assert state(widget) == {
+        "width": 7,
+        "scale": 2.0,
+        "ridge": 1e-4,
+        "constant": False,
+        "seed": 9,
+    }
+    assert widget.readout == deltas.evaluate(7, 2.0, 1e-4, False, 9)
+    alt = html(widget).select_one("img")["alt"]
+    assert alt.startswith("A sum of 7 random features, with weights of scale 2 inside")
+    for key in ("error", "bump", "size"):
+        assert f"{widget.readout[key]:.3g}" in alt
+    plain: Any = widgets.delta_features()
+    assert (plain.width, plain.scale, plain.ridge, plain.constant) == (10, 5.0, 1e-6, True)
+    assert plain.readout["error"] == pytest.approx(0.0224, abs=1e-4)
+    assert "10 random features, the first of them constant" in html(plain).img["alt"]
+    one: Any = widgets.delta_features(1, seed=3)
+    assert html(one).img["alt"].startswith("A sum of 1 random feature, the first")
+    flat: Any = widgets.delta_features(1, constant=False, seed=20)
+    assert "of standard deviation at least 10." in html(flat).img["alt"]
+
+
+def test_the_deltas_still_draws_what_it_says() -> None:
+    given = (12, 5.0, 1e-6, True, 4)
+    top, errors, sizes = deltas.still_figure(*given).axes
+    fits = [deltas.fitted(n, *given[1:]) for n in range(1, 13)]
+    for axes, right in (
+        (errors, [fit.error for fit in fits]),
+        (sizes, [fit.size for fit in fits]),
+    ):
+        assert axes.lines[0].get_ydata() == pytest.approx(right)
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        low, high = axes.get_ylim()
+        assert low < min(right)
+        assert max(right) < high
+    g, bump, zeros = top.lines
+    z = np.asarray(g.get_xdata())
+    drawn = deltas.generator(12, 5.0, True, 4)
+    sums = drawn.generate(fits[-1].weights, torch.from_numpy(z)[:, None])[:, 0].numpy()
+    assert np.asarray(g.get_ydata()) == pytest.approx(sums)
+    spread = deltas.evaluate(*given)["bump"]
+    assert np.asarray(bump.get_ydata()) == pytest.approx(deltas.bump(z, spread))
+    at = np.asarray(zeros.get_xdata())
+    at = at[np.isfinite(at)]
+    assert len(at) == 11  # the constant has none
+    i = np.arange(1, 12)
+    values = drawn(torch.from_numpy(at)[:, None])[np.arange(11), 0, i]
+    assert values.abs().max() < 1e-12
+    legend = top.get_legend()
+    assert legend is not None
+    assert "bump of the same error" in {text.get_text() for text in legend.get_texts()}
+
+
+@pytest.mark.usefixtures("live")
+def test_delta_features_live() -> None:
+    widget: Any = widgets.delta_features()
+    assert widget.readout == deltas.evaluate(10, 5.0, 1e-6, True, widget.seed)
+    before, seen = widget.readout["error"], []
+    widget.observe(lambda change: seen.append(change["new"]["error"]), "readout")
+    # As the browser sends it:
+    widget.set_state({"width": 30, "ridge": 1e-7, "seed": 5})
+    widget.constant = False
+    assert widget.readout == deltas.evaluate(30, 5.0, 1e-7, False, 5)
+    assert seen[-1] == widget.readout["error"] < before
+    for name, value in (("width", 61), ("width", 0), ("ridge", 0), ("scale", 11), ("seed", -1)):
+        with pytest.raises(TraitError):
+            setattr(widget, name, value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": 0}, r"width=0 must be a whole number in \[1, 60\]"),
+        ({"width": 61}, r"width=61 must be a whole number in \[1, 60\]"),
+        ({"width": 2.5}, r"width=2.5 must be a whole number"),
+        ({"width": math.nan}, r"width=nan must be a whole number"),
+        ({"width": math.inf}, r"width=inf must be a whole number"),
+        ({"scale": 0.4}, r"scale=0.4 must lie in \[0.5, 10\]"),
+        ({"scale": math.nan}, r"scale=nan must lie in"),
+        ({"ridge": 0}, r"ridge=0 must lie in \[1e-08, 0.01\]"),
+        ({"ridge": 0.1}, r"ridge=0.1 must lie in"),
+        ({"constant": "yes"}, r"constant='yes' must be True or False"),
+        ({"constant": None}, r"constant=None must be True or False"),
+        ({"seed": -1}, r"seed=-1 must be a whole number in \[0, 4294967295\]"),
+        ({"seed": 2**32}, r"seed=4.29497e\+09 must be a whole number"),
+    ],
+)
+def test_delta_features_refuses(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        widgets.delta_features(**changes)
+
+
 # ------------------------------------------------------------------ the dial
 
 RANGE = {"label": "height", "start": 1.0, "minimum": 0.0, "maximum": 2.0, "step": 0.5}
@@ -1172,6 +1392,7 @@ def test_stills_need_no_widget_libraries() -> None:
         "widgets.sample_calculator()._repr_mimebundle_()\n"
         "widgets.birthday_test()._repr_mimebundle_()\n"
         "widgets.two_clouds()._repr_mimebundle_()\n"
+        "widgets.delta_features()._repr_mimebundle_()\n"
         "print(light or '', {'anywidget', 'ipywidgets'} & set(sys.modules) or '')"
     )
     root = Path(__file__).parents[2]

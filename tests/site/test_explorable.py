@@ -22,13 +22,15 @@ from scipy.integrate import quad
 from scipy.special import expit, log_expit
 from scipy.stats import poisson
 
-from gan_course import dynamics, ipm, transport
+from gan_course import dynamics, features, ipm, transport
 from gan_course.widgets import (
     birthday_test,
     birthdays,
     bounds,
     coverings,
     critics,
+    delta_features,
+    deltas,
     epsilon_net,
     frames,
     moving_mass,
@@ -52,6 +54,7 @@ SHELL = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Pag
 <script defer src="../../_static/widgets/epsilon_net.js"></script>
 <script defer src="../../_static/widgets/sample_calculator.js"></script>
 <script defer src="../../_static/widgets/two_clouds.js"></script>
+<script defer src="../../_static/widgets/delta_features.js"></script>
 <script defer src="../../_static/widget-shim.js"></script></head>
 <body><main><h1>Page</h1>{}</main></body></html>"""
 
@@ -88,6 +91,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "birthday.html": [birthday_test()],
             "clouds.html": [two_clouds()],
             "pair.html": [two_clouds([[0.5, 1]], [[0.5, 1]], "R1", 0.3, "largest")],
+            "delta.html": [delta_features()],
+            "sum.html": [delta_features(1, 3.7, 2.5e-7, constant=False, seed=20)],
         }
         for name, widgets in pages.items():
             html = "".join(widget._repr_mimebundle_()["text/html"] for widget in widgets)
@@ -2857,7 +2862,382 @@ def test_the_clouds_are_accessible(two: Page, scheme: str) -> None:
     assert ray == two.evaluate("getComputedStyle(document.querySelector('.gc')).color")
 
 
-@pytest.mark.parametrize("name", ["page.html", "mass.html", "portrait.html", "clouds.html"])
+# ------------------------------------------------------------------ delta features
+
+DELTA_MODULE = """async ([cases, body]) => {
+    const blob = new Blob([window.gcWidgetSources.delta_features], {type: "text/javascript"});
+    const m = await import(URL.createObjectURL(blob));
+    return cases.map(new Function("m", `return (s) => ${body}`)(m));
+}"""
+Sum = dict[str, Any]
+EXACT = 2.0**-20  # a ridge of about 1e-6 that is the same number in every precision
+
+
+def delta_state(**changes: Any) -> Sum:
+    """The explorable's arguments as it begins, with some of them changed."""
+    return {"width": 10, "scale": 5.0, "ridge": 1e-6, "constant": True, "seed": 21} | changes
+
+
+SUMS = [
+    delta_state(width=1, ridge=EXACT),
+    delta_state(width=1, constant=False, seed=20, scale=0.5),
+    delta_state(width=2, scale=10.0, ridge=1e-8, seed=3),
+    delta_state(width=23, ridge=EXACT, constant=False, seed=2**32 - 1),
+    delta_state(width=33, scale=3.7, ridge=1e-2, seed=5),
+    delta_state(width=60, scale=10.0, ridge=1e-8, seed=8),
+    delta_state(width=60, scale=10.0, ridge=EXACT, seed=8),
+    delta_state(width=60, scale=0.5, ridge=EXACT, seed=2**31),
+    delta_state(width=60, scale=0.5, ridge=1e-8, constant=False, seed=9),
+    delta_state(width=60, ridge=1e-4, seed=77),
+]
+
+
+@pytest.fixture
+def delta(browser: Browser, base: str) -> Iterator[Page]:
+    with sitechecks.Visit(browser, base) as opened:
+        yield opened.goto("delta.html")
+        assert opened.troubles == []
+
+
+def test_the_deltas_module_and_package_name_the_same_things(delta: Page) -> None:
+    body = "[m.LIMITS, m.BUMPS, m.SPACING, m.REACH, m.VIEW]"
+    ((limits, *others),) = delta.evaluate(DELTA_MODULE, [[0], body])
+    assert {key: tuple(pair) for key, pair in limits.items()} == deltas.LIMITS
+    assert others == [list(deltas.BUMPS), deltas.SPACING, deltas.REACH, deltas.VIEW]
+
+
+def test_the_deltas_features_are_those_of_the_package(delta: Page) -> None:
+    seeds = [0, 21, 2**31, 2**32 - 1]
+    body = "Array.from({length: 60}, (_, i) => m.normals(s, i))"
+    for seed, found in zip(seeds, delta.evaluate(DELTA_MODULE, [seeds, body]), strict=True):
+        assert np.array(found) == pytest.approx(deltas.normals(seed), abs=1e-14)
+    body = "Array.from({length: s.width}, (_, i) => Object.values(m.feature(s, i)))"
+    for case, found in zip(SUMS, delta.evaluate(DELTA_MODULE, [SUMS, body]), strict=True):
+        right = deltas.generator(case["width"], case["scale"], case["constant"], case["seed"])
+        pairs = np.stack([right.weights[:, 0, 0], right.biases[:, 0]], 1)
+        assert np.array(found) == pytest.approx(pairs, abs=1e-13)
+
+
+def test_the_deltas_weights_agree_with_features_to_1e8(delta: Page) -> None:
+    """Error, weights and their sizes, with each number of features up to the last."""
+    body = (
+        "((f) => (f.at(s.width), f.steps.map((t) => [t.error, t.size, t.weights])))(new m.Fit(s))"
+    )
+    latent = features.trapezoid(1, deltas.SPACING, deltas.REACH)
+    for case, steps in zip(SUMS, delta.evaluate(DELTA_MODULE, [SUMS, body]), strict=True):
+        assert len(steps) == case["width"]
+        drawn = deltas.generator(case["width"], case["scale"], case["constant"], case["seed"])
+        for width in sorted({1, 2, 3, 7, 20, 45, case["width"]}):
+            if width > case["width"]:
+                continue
+            right = features.approximate_delta(drawn.first(width), latent, ridge=case["ridge"])
+            error, size, weights = steps[width - 1]
+            assert error == pytest.approx(right.error, abs=1e-8)
+            # Where the ridge is rounded to single precision, that is all the difference.
+            near = 1e-8 if case["ridge"] == EXACT else 1e-6
+            largest = float(right.weights.abs().max())
+            assert np.array(weights) == pytest.approx(right.weights.numpy(), abs=near * largest)
+            assert size == pytest.approx(right.size, rel=near)
+
+
+def test_the_deltas_numbers_are_those_of_the_package(delta: Page) -> None:
+    body = "m.evaluate(new m.Fit(s), s.width)"
+    for case, now in zip(SUMS, delta.evaluate(DELTA_MODULE, [SUMS, body]), strict=True):
+        assert now == pytest.approx(deltas.evaluate(**case), rel=1e-6, abs=1e-8), case
+    spreads = np.geomspace(*deltas.BUMPS, 25).tolist()
+    found = delta.evaluate(DELTA_MODULE, [spreads, "[m.bumpError(s), m.asGood(m.bumpError(s))]"])
+    right = [[deltas.bump_error(s), s] for s in spreads]
+    assert np.array(found) == pytest.approx(np.array(right), rel=1e-9)
+    ends = delta.evaluate(DELTA_MODULE, [[0, 1e-4, 0.19, 0.3], "m.asGood(s)"])
+    assert ends == [0.03, 0.03, 10, 10]
+
+
+def test_the_deltas_axis_is_that_of_the_package(delta: Page) -> None:
+    random = np.random.default_rng(2)
+    cases = [[(random.normal(size=4) * 10 ** random.uniform(-1, 1)).tolist(),
+              float(random.uniform(0.04, 12))] for _ in range(200)]  # fmt: skip
+    found = delta.evaluate(DELTA_MODULE, [cases, "m.limits(...s)"])
+    for (g, peak), (low, high) in zip(cases, found, strict=True):
+        assert (low, high) == deltas.limits(np.array(g), peak)
+        assert low <= min(*g, 0)
+        assert high > max(*g, peak)
+
+
+def test_the_deltas_fit_does_not_stop_the_hand(delta: Page) -> None:
+    """A new fit of sixty features, at its best."""
+    body = """((times) => Math.min(...times))(Array.from({length: 12}, (_, k) => {
+        const since = performance.now();
+        m.evaluate(new m.Fit({...s, seed: k}), 60);
+        return performance.now() - since;
+    }))"""
+    ((best),) = delta.evaluate(DELTA_MODULE, [[delta_state()], body])
+    assert best < 60
+
+
+def affine(page: Page, panel: int, axis: str) -> NDArray[np.float64]:
+    """Slope and start of the straight line from an axis' numbers to pixels, which must fit."""
+    found = "all => all.map(n => [Number(n.dataset.%s), Number(n.getAttribute('%s'))])"
+    marks = {"level": "y1", "place": "x"}
+    plot = page.locator(".gc-plot").nth(panel)
+    pairs = plot.locator(f"[data-{axis}]").evaluate_all(found % (axis, marks[axis]))
+    values, pixels = np.array(pairs).T
+    if panel:  # both axes of these are logarithmic
+        values = np.log(values)
+    line = np.polyfit(values, pixels, 1)
+    assert pixels == pytest.approx(np.polyval(line, values), abs=1e-6)
+    return line
+
+
+def assert_the_deltas_are_right(page: Page, case: Sum) -> dict[str, float]:
+    """Numbers, curves, strokes and dots are those of the settings."""
+    right = deltas.evaluate(**case)
+    assert readouts(page) == pytest.approx(right, rel=1e-6, abs=1e-8)
+    width, law = case["width"], [case[key] for key in ("scale", "ridge", "constant", "seed")]
+    fits = [deltas.fitted(n, *law) for n in range(1, width + 1)]
+    sums = deltas.generator(width, case["scale"], case["constant"], case["seed"])
+    across, up = affine(page, 0, "place"), affine(page, 0, "level")
+    bump, g = (np.reshape(d, (-1, 2)) for d in drawn(page, ".gc-curve[d]")[:2])
+    z = np.linspace(-deltas.VIEW, deltas.VIEW, len(g))
+    values = sums.generate(fits[-1].weights, torch.from_numpy(z)[:, None])[:, 0].numpy()
+    for curve, heights in ((g, values), (bump, deltas.bump(z, right["bump"]))):
+        assert curve[:, 0] == pytest.approx(np.polyval(across, z), abs=0.02)
+        assert curve[:, 1] == pytest.approx(np.polyval(up, heights), abs=0.02)
+    assert_the_strokes_are_at_the_zeros(page, sums, across)
+    for panel, key in ((1, "error"), (2, "size")):
+        assert_the_course_is_right(page, panel, np.array([getattr(fit, key) for fit in fits]))
+    return right
+
+
+def assert_the_strokes_are_at_the_zeros(
+    page: Page, sums: features.GeneratorFeatures, across: NDArray[np.float64]
+) -> None:
+    """Each stroke is where a feature is 0; the last feature's is marked, if it is to be seen."""
+    with np.errstate(divide="ignore"):
+        zeros = -sums.biases[:, 0].numpy() / sums.weights[:, 0, 0].numpy()
+    seen = np.abs(zeros) <= deltas.VIEW
+    strokes = [d[0] for d in drawn(page, "path.gc-zero")]
+    assert strokes == pytest.approx(np.polyval(across, zeros[seen]), abs=0.02)
+    assert numbers(page, "path.gc-zero", "data-z") == pytest.approx(zeros[seen], rel=1e-9)
+    last = numbers(page, "path.gc-last", "data-z")
+    assert last == pytest.approx(zeros[-1:][seen[-1:]], rel=1e-9)
+
+
+def assert_the_course_is_right(page: Page, panel: int, right: NDArray[np.float64]) -> None:
+    """A dot for each number of features, on a line, in the right place of logarithmic axes."""
+    plot = page.locator(".gc-plot").nth(panel)
+    read = "all => all.map(n => ['data-width', 'data-value', 'cx', 'cy'].map((key) => "
+    dots = np.array(plot.locator("circle").evaluate_all(f"{read}Number(n.getAttribute(key))))"))
+    assert dots[:, 0].tolist() == list(range(1, len(right) + 1))
+    assert dots[:, 1] == pytest.approx(right, rel=1e-6, abs=1e-8)
+    across, up = affine(page, panel, "place"), affine(page, panel, "level")
+    assert dots[:, 2] == pytest.approx(np.polyval(across, np.log(dots[:, 0])), abs=0.02)
+    assert dots[:, 3] == pytest.approx(np.polyval(up, np.log(right)), abs=0.02)
+    line = np.reshape(drawn(page, ".gc-curve[d]")[1 + panel], (-1, 2))
+    assert line == pytest.approx(dots[:, 2:], abs=0.02)
+    height = plot.evaluate("n => n.clientHeight")
+    assert 0 < dots[:, 3].min() <= dots[:, 3].max() < height - 30
+
+
+def test_the_deltas_controls_reach_the_numbers_and_the_picture(delta: Page) -> None:
+    now = delta_state()
+    before = assert_the_deltas_are_right(delta, now)
+    delta.get_by_role("button", name="One more feature").click()
+    assert_the_deltas_are_right(delta, now | {"width": 11})
+    delta.get_by_role("button", name="Ten more").click()
+    after = assert_the_deltas_are_right(delta, now | {"width": 21})
+    assert after["error"] < before["error"] / 2
+    for trait, place, changes in (
+        ("width", 60, {"width": 60}),
+        ("scale", 10, {"scale": 10.0}),
+        ("ridge", -8, {"ridge": 1e-8}),
+        ("scale", 0.5, {"scale": 0.5}),
+        ("ridge", -2, {"ridge": 1e-2}),
+        ("width", 1, {"width": 1}),
+        ("width", 15, {"width": 15}),
+    ):
+        set_slider(delta, trait, place)
+        now |= changes
+        assert_the_deltas_are_right(delta, now)
+    delta.get_by_role("checkbox", name="First feature constant").uncheck()
+    assert_the_deltas_are_right(delta, now | {"constant": False})
+    delta.get_by_role("button", name="New draw").click()
+    assert_the_deltas_are_right(delta, now | {"constant": False, "seed": 22})
+    delta.get_by_role("button", name="Reset").click()
+    assert_the_deltas_are_right(delta, delta_state())
+    assert delta.get_by_role("checkbox").is_checked()
+
+
+def test_the_deltas_keep_what_is_given_between_the_sliders(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base) as visit:
+        page = visit.goto("sum.html")
+        now = delta_state(width=1, scale=3.7, ridge=2.5e-7, constant=False, seed=20)
+        assert_the_deltas_are_right(page, now)
+        assert page.get_by_text("2.5 × 10⁻⁷").is_visible()
+        assert page.get_by_text("3.7", exact=True).is_visible()
+        assert page.locator("[data-readout=bump]").inner_text() == "≥ 10"
+        assert page.locator(".gc-curve.gc-bump[d]").count() == 1
+        page.get_by_role("slider", name="Ridge").press("ArrowRight")
+        now["ridge"] = 1e-6
+        assert_the_deltas_are_right(page, now)
+        page.get_by_role("button", name="New draw").click()
+        page.get_by_role("button", name="Reset").click()
+        assert_the_deltas_are_right(page, now | {"ridge": 2.5e-7})
+        assert visit.troubles == []
+
+
+def test_the_deltas_words_are_right(delta: Page) -> None:
+    def shown(key: str) -> str:
+        readouts(delta)
+        return delta.locator(f"[data-readout={key}]").inner_text()
+
+    right = deltas.evaluate(**delta_state())
+    for key in ("error", "bump", "size", "largest", "mean"):
+        assert float(shown(key)) == pytest.approx(right[key], rel=5e-3)
+    for words in ("error² + λ Σ θᵢ²", "of the delta: 0.399", "bump of the same error"):
+        assert delta.get_by_text(words).is_visible()
+    values = delta.locator(".gc-value").all_inner_texts()
+    assert values == ["10", "5", "10⁻⁶"]
+
+
+def test_keys_add_features_and_move_the_deltas_sliders(delta: Page) -> None:
+    delta.evaluate("addEventListener('keydown', (event) => { window.leaked = event.key; })")
+    more = delta.get_by_role("button", name="One more feature")
+    for key, width in (("Enter", 11), ("Space", 12), ("n", 13), ("Shift+N", 23), ("Control+n", 23)):
+        more.press(key)
+        assert readouts(delta)["error"] == pytest.approx(
+            deltas.evaluate(**delta_state(width=width))["error"], abs=1e-8
+        )
+    delta.evaluate("delete window.leaked")  # what has bubbled up was not for the widget
+    now = delta_state(width=23)
+    for name, trait, up, words in (
+        ("Features", "width", 24, "24"),
+        ("Scale of wᵢ and bᵢ", "scale", 5.5, "5.5"),
+        ("Ridge", "ridge", 1e-5, "10⁻⁵"),
+    ):
+        slider = delta.get_by_role("slider", name=name)
+        before = slider.get_attribute("aria-valuetext")
+        slider.press("ArrowRight")
+        assert_the_deltas_are_right(delta, now | {trait: up})
+        assert slider.get_attribute("aria-valuetext") == words
+        slider.press("ArrowLeft")
+        readouts(delta)
+        assert slider.get_attribute("aria-valuetext") == before
+    slider.press("n")
+    assert_the_deltas_are_right(delta, now | {"width": 24})
+    assert delta.evaluate("window.leaked ?? null") is None  # JupyterLab would take it
+    delta.get_by_role("checkbox").press("Space")
+    assert_the_deltas_are_right(delta, now | {"width": 24, "constant": False})
+
+
+def test_there_are_no_more_than_sixty_features(delta: Page) -> None:
+    one, ten = (delta.get_by_role("button", name=name) for name in ("One more feature", "Ten more"))
+    set_slider(delta, "width", 55)
+    readouts(delta)
+    assert ten.get_attribute("aria-disabled") == "false"
+    ten.click()
+    assert_the_deltas_are_right(delta, delta_state(width=60))
+    for button in (one, ten):
+        assert button.get_attribute("aria-disabled") == "true"
+        button.click(force=True)
+    one.press("n")
+    assert_the_deltas_are_right(delta, delta_state(width=60))
+
+
+def test_the_deltas_are_told_once_the_hand_is_still(delta: Page) -> None:
+    status = delta.get_by_role("status")
+    assert status.text_content() == ""
+    for _ in range(5):
+        delta.get_by_role("button", name="One more feature").click()
+    delta.wait_for_function("document.querySelector('[role=status]').textContent !== ''")
+    now = deltas.evaluate(**delta_state(width=15))
+    words = str(status.text_content())
+    assert words.startswith(f"15 features: error {now['error']:.3g}")
+    assert words.endswith(f"sum of the weights’ sizes {now['size']:.3g}.")
+    labels = [
+        str(picture.get_attribute("aria-label")) for picture in delta.locator("svg[role=img]").all()
+    ]
+    assert labels[0].startswith("Sum of 15 features from −3 to 3:")
+    assert f"{now['error']:.3g} with 15" in labels[1]
+    assert f"{now['size']:.3g} with 15" in labels[2]
+
+
+def test_the_deltas_fit_a_phone_and_a_finger_adds(browser: Browser, base: str) -> None:
+    with sitechecks.Visit(browser, base, "phone") as visit:
+        for width in (390, 360):
+            visit.page.set_viewport_size({"width": width, "height": 844})
+            page = visit.goto("delta.html")
+            page.get_by_role("button", name="Ten more").tap()
+            assert_the_deltas_are_right(page, delta_state(width=20))
+            page.get_by_role("checkbox").tap()
+            assert_the_deltas_are_right(page, delta_state(width=20, constant=False))
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            sides = page.locator("svg.gc-plot").evaluate_all("all => all.map(n => n.clientWidth)")
+            assert len(sides) == 3
+            assert min(sides) > 300
+            heights = page.get_by_role("button").evaluate_all(
+                "all => all.map(n => n.getBoundingClientRect().height)"
+            )
+            assert min(heights) >= 28
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_deltas_are_accessible(delta: Page, scheme: str) -> None:
+    if scheme == "dark":
+        delta.evaluate("document.documentElement.dataset.theme = 'dark'")
+        delta.add_style_tag(
+            content="html { --pst-color-background: #14181e; --pst-color-text-base: #ced6dd; }"
+            "body { background: #14181e; color: #ced6dd; }"
+        )
+    assert sitechecks.widget_complaints(delta) == []
+    assert sitechecks.axe_complaints(delta, scheme) == []
+    ink = "getComputedStyle(document.querySelector('.gc')).color"
+    for mark in (".gc-curve.gc-bump[d]", "path.gc-last"):
+        stroke = delta.locator(mark).evaluate("n => getComputedStyle(n).stroke")
+        assert stroke == delta.evaluate(ink)
+
+
+def test_nothing_among_the_deltas_moves_by_itself(delta: Page) -> None:
+    delta.emulate_media(reduced_motion="no-preference")
+    delta.get_by_role("button", name="Ten more").click()
+    after_drawing(delta)
+    picture = "probes.picture(document.querySelector('.gc-widget'))"
+    before = delta.evaluate(picture)
+    delta.wait_for_timeout(300)
+    assert delta.evaluate(picture) == before
+    assert delta.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_deltas_hear_of_a_kernel_and_tell_it(delta: Page) -> None:
+    delta.evaluate(FROM_A_KERNEL.replace("two_clouds", "delta_features"), delta_state())
+    assert_the_deltas_are_right(delta, delta_state())
+    delta.evaluate("model.set('width', 30)")
+    delta.evaluate("model.set('constant', false)")
+    now = delta_state(width=30, constant=False)
+    assert_the_deltas_are_right(delta, now)
+    assert not delta.get_by_role("checkbox").is_checked()
+    assert delta.evaluate("told") == 0
+    for _ in range(3):
+        delta.get_by_role("slider", name="Features").press("ArrowLeft")
+    delta.wait_for_function("told >= 1")
+    delta.get_by_role("button", name="New draw").click()
+    delta.wait_for_function("told >= 2")
+    assert delta.evaluate("[model.state.width, model.state.seed]") == [27, 22]
+    delta.evaluate("model.set('seed', 2 ** 32 - 1)")
+    delta.get_by_role("button", name="New draw").click()
+    assert delta.evaluate("model.state.seed") == 0
+    delta.evaluate("leave()")
+    assert delta.evaluate("model.heard.size") == 0
+    after_drawing(delta)
+    before = delta.locator("[data-readout=error]").first.get_attribute("data-value")
+    delta.evaluate("model.set('width', 3)")
+    after_drawing(delta)
+    assert delta.locator("[data-readout=error]").first.get_attribute("data-value") == before
+
+
+@pytest.mark.parametrize(
+    "name", ["page.html", "mass.html", "portrait.html", "clouds.html", "delta.html"]
+)
 def test_arrow_keys_stay_in_the_widget(browser: Browser, base: str, name: str) -> None:
     """A notebook takes those that it hears for its own shortcuts."""
     with sitechecks.Visit(browser, base) as visit:
@@ -2903,9 +3283,9 @@ def test_frames_step_play_and_speak(visit: sitechecks.Visit) -> None:
 def test_a_still_picture_without_scripts(browser: Browser, base: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    names = ("portrait.html", "net.html", "calculator.html", "birthday.html", "clouds.html")
-    for name, count in (("page.html", 2), *((name, 1) for name in names)):
-        page.goto(f"{base}{name}")
+    names = ("portrait", "net", "calculator", "birthday", "clouds", "delta")
+    for name, count in (("page", 2), *((name, 1) for name in names)):
+        page.goto(f"{base}{name}.html")
         for image in page.locator(".gc-still img").all():
             assert image.is_visible()
             assert image.get_attribute("alt")
@@ -2954,6 +3334,7 @@ def test_the_book_has_every_kind_of_widget(site: Path) -> None:
     }
     assert found == {
         "birthday_test",
+        "delta_features",
         "epsilon_net",
         "frames",
         "moving_mass",

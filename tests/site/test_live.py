@@ -37,6 +37,9 @@ CELLS = [
     "c = widgets.two_clouds()\nc",
     "print('clouds', c.data[0], c.regularizer, c.strength, round(c.readout['w1'], 3), c.touched)",
     "if c.touched: c.regularizer, c.generated = 'R1', c.data",
+    "s = widgets.delta_features()\ns",
+    "print('sum', s.width, s.scale, s.constant, round(s.readout['error'], 4))",
+    "if not s.constant: s.width, s.constant = 1, True",
 ]
 
 expect.set_options(timeout=20_000)
@@ -180,13 +183,26 @@ def test_the_clouds_move_and_train_in_a_kernel(notebook: Page) -> None:
     expect(explorable.locator(".gc-title").last).to_have_text("Network, step 0")
 
 
+def test_features_are_added_in_a_kernel(notebook: Page) -> None:
+    explorable = notebook.locator(".gc-deltas")
+    explorable.locator("input[data-trait=scale]").press("ArrowLeft")
+    explorable.get_by_role("button", name="One more feature").press("n")
+    explorable.get_by_role("button", name="Ten more").click()
+    explorable.get_by_role("checkbox").uncheck()
+    rerun(notebook, 16)
+    expect(output(notebook, 16)).to_have_text(re.compile(r"sum 21 4\.5 False 0\.0099"))
+    rerun(notebook, 17)
+    expect(explorable.locator("[data-readout=size]")).to_have_text("0.490")
+    expect(explorable.get_by_role("checkbox")).to_be_checked()
+
+
 def test_frames_step_in_a_kernel(notebook: Page) -> None:
     notebook.get_by_role("button", name="Next frame").click()
     expect(notebook.locator("img.gc-frame")).to_have_attribute("alt", "Bar two")
     expect_printed(notebook, 5, "frame 1")
 
 
-@pytest.mark.parametrize("index", [0, 4, 6, 8, 10, 12])
+@pytest.mark.parametrize("index", [0, 4, 6, 8, 10, 12, 15])
 def test_arrow_keys_move_the_widget_and_not_the_notebook(notebook: Page, index: int) -> None:
     cell = notebook.locator(f"[data-windowed-list-index='{index}']")
     active = notebook.locator(".jp-Cell.jp-mod-active")
