@@ -45,6 +45,16 @@ def test_cells_are_python(page: Path, cell: Cell) -> None:
     ast.parse(cell.code)
 
 
+@_named([(page, cell) for page, cell in ALL if "figure" in cell.options.get("mystnb", {})])
+def test_figure_cells_show_a_figure_and_nothing_else(page: Path, cell: Cell) -> None:
+    """A value below a figure is a second output, and takes the figure's name as well."""
+    last = ast.parse(cell.code).body[-1]
+    if isinstance(last, ast.Expr) and not cell.code.rstrip().endswith(";"):
+        shown = ast.unparse(last)
+        silent = shown.startswith("plots.") or shown.endswith(".set_axis_off()")
+        assert silent, f"{page.name}: end the last line of {cell.id} with a semicolon"
+
+
 def test_cell_ids_are_unique() -> None:
     ids = [cell.id for _, cell in ALL]
     assert len(ids) == len(set(ids))
