@@ -209,8 +209,11 @@ def test_arrow_keys_move_the_widget_and_not_the_notebook(notebook: Page, index: 
     slider = cell.get_by_role("slider").last
     slider.press("End")
     expect(active).to_have_attribute("data-windowed-list-index", str(index))
+    notebook.wait_for_timeout(500)
+    notebook.get_by_text(re.compile(r"Python 3.* \| Idle")).wait_for()  # it echoes what it was told
     value = slider.evaluate("n => n.value ?? n.getAttribute('aria-valuenow')")
     for key in ("ArrowLeft", "ArrowDown", "ArrowUp", "ArrowDown"):
         slider.press(key)
+    notebook.wait_for_timeout(500)
     assert slider.evaluate("n => n.value ?? n.getAttribute('aria-valuenow')") != value
     expect(active).to_have_attribute("data-windowed-list-index", str(index))
