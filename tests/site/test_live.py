@@ -120,7 +120,7 @@ def output(page: Page, index: int) -> Locator:
 
 
 def expect_printed(page: Page, index: int, pattern: str) -> None:
-    """Run a cell until it prints what was moved: while the kernel is busy, a widget's news waits."""
+    """Run a cell until it prints what was moved: a widget's news waits for a busy kernel."""
     for attempt in range(10):
         rerun(page, index)
         try:
