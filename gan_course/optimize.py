@@ -289,8 +289,8 @@ def levenberg_marquardt(damping: float, ratio: float, *, factor: float = 1.5) ->
     """The next damping, from the ratio of the loss' fall to the fall that the model predicted.
 
     Below 1/4 the model promised too much, and the damping grows by ``factor``; above 3/4 it
-    shrinks by it; between them it stays (Marquardt, 1963, with Martens' numbers of 2010). A NaN
-    counts as a bad ratio.
+    shrinks by it; between them it stays (after Marquardt, 1963; the ratio and its numbers as in
+    Martens, 2010). A NaN counts as a bad ratio.
 
     Raises
     ------
@@ -315,8 +315,8 @@ class HessianFree:
     theta
         The parameters reached, shape ``(n,)``.
     sweeps
-        Sweeps over the data when each step ended, from 0: gradients, products and losses count one
-        each.
+        Sweeps over the data when each step ended, from 1: a gradient with its loss and a product
+        with ``B`` count one each.
     losses, dampings
         The loss then, and the damping for the next step.
     inner
@@ -349,8 +349,8 @@ def hessian_free(
 
     Each step solves ``(B + damping) delta = -gradient`` from 0, takes ``delta`` if the loss falls,
     and moves the damping by :func:`levenberg_marquardt`. Of Martens' recipe it leaves out
-    preconditioning, the search among the iterates of conjugate gradients, and their start at the
-    last solution.
+    preconditioning, his rule to stop, the search among the iterates of conjugate gradients, their
+    start at the last solution, and curvature from a part of the data.
 
     Parameters
     ----------
@@ -359,7 +359,8 @@ def hessian_free(
     start
         The first parameters, shape ``(n,)``.
     sweeps
-        Budget: gradients, products with ``B`` and losses count one each. It is never exceeded.
+        Budget: a gradient with its loss and a product with ``B`` count one each. It is never
+        exceeded.
     damping
         The first damping.
     inner, tolerance

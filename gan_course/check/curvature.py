@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import grad, hessian, jvp
+from torch.func import grad, hessian, jvp, vjp
 
 from gan_course.check import exercise, expect, numbers
+from gan_course.optimize import peak_memory
 
 Array = NDArray[np.float64]
 Tensor = torch.Tensor
@@ -37,6 +39,12 @@ PRODUCTS: dict[str, Callable[[Loss, Tensor, Tensor], Tensor]] = {
     ),
     "This is the outer product of the gradient with itself, times v: no second derivative.": (
         lambda loss, theta, v: grad(loss)(theta) * (grad(loss)(theta) @ v)
+    ),
+    "This is the gradient times v, entry by entry: no second derivative.": (
+        lambda loss, theta, v: grad(loss)(theta) * v
+    ),
+    "You multiplied the Hessian by theta: it is wanted times v.": (
+        lambda loss, theta, v: _product(loss, theta, theta)
     ),
     "This is the Hessian's diagonal times v: the other entries count, too.": (
         lambda loss, theta, v: torch.diagonal(hessian(loss)(theta)) * v
@@ -71,8 +79,13 @@ def _long(theta: Tensor) -> Tensor:
     wrong=[
         *((slip, hint) for hint, slip in PRODUCTS.items()),
         (lambda loss, theta, v: v @ _product(loss, theta, v), "is a single number"),
+        (lambda loss, theta, v: jvp(loss, (theta,), (v,))[1], "the slope of the loss along v"),
+        (lambda loss, theta, v: grad(loss)(theta) @ v, "the slope of the loss along v"),
         (lambda loss, theta, v: hessian(loss)(theta), "has shape (6, 6)"),
+        (lambda loss, theta, v: hessian(loss)(theta) @ v, "the memory of a whole matrix"),
         (lambda loss, theta, v: jvp(grad(loss), (theta,), (v,)), "a pair"),
+        (lambda loss, theta, v: vjp(grad(loss), theta)[1](v), "take its first entry"),
+        (lambda loss, theta, v: grad(grad(loss))(theta) * v, "`grad` wants a function"),
         (lambda loss, theta, v: 3 * _product(loss, theta, v), "derivative of the gradient"),
         (
             lambda loss, theta, v: (
@@ -80,6 +93,13 @@ def _long(theta: Tensor) -> Tensor:
             ),
             "differences",
         ),
+        (
+            lambda loss, theta, v: (
+                (grad(loss)(theta + 1e-5 * v) - grad(loss)(theta - 1e-5 * v)) / 2e-5
+            ),
+            "differences",
+        ),
+        (lambda loss, theta, v: _product(loss, theta.float(), v.float()), "float32"),
         (
             lambda loss, theta, v: _product(loss, theta, v) * (1 if len(v) < 10 else 2),
             "20,000",
@@ -91,24 +111,52 @@ def _long(theta: Tensor) -> Tensor:
 def _curvature_hvp(hessian_product: Callable[..., Any]) -> None:
     source = torch.Generator().manual_seed(1)
     theta, v = torch.randn(2, 6, generator=source, dtype=torch.float64)
-    answer = hessian_product(_bent, theta.clone(), v.clone())
-    expect(
-        not (isinstance(answer, tuple) and len(answer) == 2),
-        "You return a pair: `jvp` gives the value and the derivative, and the second is wanted.",
-    )
-    got, right = numbers(answer, (6,)), _product(_bent, theta, v).numpy()
+    got, right = _answer(hessian_product, theta, v), _product(_bent, theta, v).numpy()
     for hint, slip in PRODUCTS.items():
         expect(not np.allclose(got, slip(_bent, theta, v).numpy(), rtol=1e-7), hint)
-    close = np.allclose(got, right, rtol=1e-7)
+    close = np.allclose(got, right, rtol=1e-12, atol=1e-12)
     expect(
         close or not np.allclose(got, right, rtol=1e-2),
-        "Nearly: this looks like differences. Automatic differentiation is exact.",
+        "Nearly: this looks like differences, or like float32. Automatic differentiation in "
+        "float64 is exact up to rounding.",
     )
     expect(close, "H v is the derivative of the gradient along v, at theta.")
+    theta, v = torch.randn(2, 400, generator=source, dtype=torch.float64)
+    used = peak_memory(lambda: hessian_product(_long, theta.clone(), v.clone()))
+    expect(
+        used < 100 * 400 * 8,  # a hundred vectors; the matrix is four hundred
+        "This takes the memory of a whole matrix, which is gigabytes with 20,000 parameters: take "
+        "the derivative of the gradient along v.",
+    )
     theta, v = torch.randn(2, 20_000, generator=source, dtype=torch.float64)
     got = numbers(hessian_product(_long, theta.clone(), v.clone()), (20_000,))
     long = np.allclose(got, _product(_long, theta, v).numpy(), rtol=1e-7)
-    expect(long, "With 20,000 parameters the product is wrong.")
+    expect(long, "With 20,000 parameters, in float64, the product is wrong.")
+
+
+def _answer(hessian_product: Callable[..., Any], theta: Tensor, v: Tensor) -> Array:
+    """The student's product, shape (6,), or what is not one."""
+    try:
+        answer = hessian_product(_bent, theta.clone(), v.clone())
+    except RuntimeError as error:
+        expect(
+            "scalar tensor" not in str(error).lower(),
+            "`grad` wants a function whose value is a number. The gradient is a vector: take its "
+            "derivative along v with `jvp`.",
+        )
+        raise
+    if isinstance(answer, tuple):
+        expect(len(answer) != 2, "You return a pair, as `jvp` does: the product alone is wanted.")
+        expect(
+            len(answer) != 1,
+            "You return a tuple, as the function does that `vjp` gives: take its first entry.",
+        )
+    got = numbers(answer)
+    expect(
+        got.shape != () or not np.allclose(got, (grad(_bent)(theta) @ v).numpy()),
+        "This is the slope of the loss along v, a number: its gradient is H v.",
+    )
+    return numbers(got, (6,))
 
 
 # --- one step of conjugate gradients --------------------------------------------------------------
@@ -147,6 +195,9 @@ STEPS: dict[str, Callable[[Array, Array, Array, Array], Step]] = {
     ),
     "The length has |r|^2 above, not |p|^2.": (
         lambda A, x, r, p: _with(A, x, r, p, float((p @ p) / (p @ A @ p)))
+    ),
+    "The length has |r|^2 above, not |r|.": (
+        lambda A, x, r, p: _with(A, x, r, p, float(np.linalg.norm(r) / (p @ A @ p)))
     ),
     "The length is turned upside down.": (
         lambda A, x, r, p: _with(A, x, r, p, 1 / _alpha(A, r, p))
@@ -188,6 +239,12 @@ STEPS: dict[str, Callable[[Array, Array, Array, Array], Step]] = {
             r + float(np.sum(_step(A, x, r, p)[1] ** 2) / (r @ r)) * p,
         )
     ),
+    "beta multiplies the old direction p, not the old residual.": (
+        lambda A, x, r, p: (
+            *_step(A, x, r, p)[:2],
+            _step(A, x, r, p)[1] + float(np.sum(_step(A, x, r, p)[1] ** 2) / (r @ r)) * r,
+        )
+    ),
     "The residual falls by alpha A p, and not by alpha p.": (
         lambda A, x, r, p: (
             x + _alpha(A, r, p) * p,
@@ -223,6 +280,11 @@ def _near(step: Step, other: Step) -> bool:
         (lambda A, x, r, p: _step(A, x, r, p)[0], "a triple"),
         (lambda A, x, r, p: _step(A, x, r, p)[:2], "a triple"),
         (lambda A, x, r, p: np.linalg.solve(A, r + A @ x), "a triple"),
+        (lambda A, x, r, p: np.array(_step(A, x, r, p)), "a tuple of three arrays"),
+        (lambda A, x, r, p: [_step(A, x, r, p)[k] for k in (1, 0, 2)], "The order is x, r, p."),
+        (lambda A, x, r, p: [_step(A, x, r, p)[k] for k in (2, 1, 0)], "The order is x, r, p."),
+        (lambda A, x, r, p: (x, r - _alpha(A, r, p) * A * p, p), "the product is `A @ p`"),
+        (lambda A, x, r, p: (x + r @ r / (p * A * p) * p, r, p), "the product is `A @ p`"),
         (lambda A, x, r, p: tuple(A @ y for y in (x, r, p)), "x_(k+1) is wrong"),
         (lambda A, x, r, p: (_step(A, x, r, p)[0], r, p), "r_(k+1) is wrong"),
         (lambda A, x, r, p: (*_step(A, x, r, p)[:2], p), "p_(k+1) is wrong"),
@@ -240,11 +302,17 @@ def _curvature_step(cg_step: Callable[..., Any]) -> None:
     answer = cg_step(A.copy(), *(part.copy() for part in state))
     expect(answer is not None, "Your function returns nothing: is a `return` missing?")
     triple = isinstance(answer, (tuple, list)) and len(answer) == 3
-    expect(triple, "Return a triple: x, r and p after the step.")
-    got = tuple(numbers(part, (5,)) for part in answer)
+    expect(triple, "Return a triple, a tuple of three arrays: x, r and p after the step.")
+    expect(
+        all(np.shape(part) != (5, 5) for part in answer),
+        "A matrix has come out: `*` multiplies entry by entry, and the product is `A @ p`.",
+    )
+    x1, r1, p1 = (numbers(part, (5,)) for part in answer)
+    got, right = (x1, r1, p1), _step(A, *state)
+    for i, j, k in itertools.islice(itertools.permutations(range(3)), 1, None):
+        expect(not _near(got, (right[i], right[j], right[k])), "The order is x, r, p.")
     for hint, slip in STEPS.items():
-        expect(not _near((got[0], got[1], got[2]), slip(A, *state)), hint)
-    right = _step(A, *state)
+        expect(not _near(got, slip(A, *state)), hint)
     for name, ours, theirs in zip("xrp", right, got, strict=True):
         expect(
             np.allclose(ours, theirs, rtol=1e-8),
@@ -288,6 +356,11 @@ DAMPINGS: dict[str, Callable[..., float]] = {
             d, (before - after) / -(g @ delta + delta @ B @ delta)
         )
     ),
+    "The model's curvature lowers the promise: subtract delta^T B delta / 2.": (
+        lambda d, before, after, g, B, delta: _rule(
+            d, (before - after) / -(g @ delta - delta @ B @ delta / 2)
+        )
+    ),
     "The damping does not belong to the promise: use m_B.": (
         lambda d, before, after, g, B, delta: _rule(
             d, (before - after) / (_fall(g, B, delta) - d * (delta @ delta) / 2)
@@ -299,6 +372,16 @@ DAMPINGS: dict[str, Callable[..., float]] = {
     "Between 1/4 and 3/4 the damping stays.": (
         lambda d, before, after, g, B, delta: (
             d * 1.5 if (before - after) / _fall(g, B, delta) < 0.5 else d / 1.5
+        )
+    ),
+    "Below 1/4 the damping grows, and not below 3/4: between them it stays.": (
+        lambda d, before, after, g, B, delta: (
+            d * 1.5 if (before - after) / _fall(g, B, delta) < 0.75 else d / 1.5
+        )
+    ),
+    "Above 3/4 the damping shrinks, and not above 1/4: between them it stays.": (
+        lambda d, before, after, g, B, delta: (
+            d * 1.5 if (before - after) / _fall(g, B, delta) < 0.25 else d / 1.5
         )
     ),
     "The factors are 3/2 and 2/3.": (
@@ -315,6 +398,11 @@ DAMPINGS: dict[str, Callable[..., float]] = {
     "A step that raised the loss needs more damping: its ratio is negative.": (
         lambda d, before, after, g, B, delta: _rule(d, abs(before - after) / _fall(g, B, delta))
     ),
+    "A step that raised the loss still moves the damping: it grows.": (
+        lambda d, before, after, g, B, delta: (
+            d if after > before else _next(d, before, after, g, B, delta)
+        )
+    ),
     "The damping never moves.": lambda d, before, after, g, B, delta: d,
 }
 """What to say where the dampings are those of a known slip."""
@@ -326,7 +414,7 @@ def _cases() -> list[Arguments]:
     root = rng.normal(size=(4, 4))
     B, g, damping = root @ root.T, rng.normal(size=4), 0.8
     delta = np.float64(-0.7) * np.asarray(np.linalg.solve(B + damping * np.eye(4), g), np.float64)
-    ratios = (-1.0, *np.arange(-0.49, 2.0, 0.02), 5.0)
+    ratios = (-1.0, *np.arange(-0.485, 2.0, 0.02), 5.0)
     promised = _fall(g, B, delta)
     return [(damping, 2.0, 2.0 - ratio * promised, g, B, delta) for ratio in ratios]
 
@@ -338,16 +426,30 @@ def _cases() -> list[Arguments]:
         *((slip, hint) for hint, slip in DAMPINGS.items()),
         (lambda d, *rest: [_next(d, *rest)], "wanted is a single number"),
         (lambda d, *rest: 3 * _next(d, *rest), "Compute the ratio"),
+        (
+            lambda d, before, after, g, B, delta: _rule(
+                d, (before - after) / -(g * delta + delta @ B @ delta / 2)
+            ),
+            "the inner product is `g @ delta`",
+        ),
         (lambda d, *rest: None, "return"),
         (lambda d, *rest: math.nan, "NaN"),
     ],
 )
 def _curvature_damping(next_damping: Callable[..., Any]) -> None:
     cases = _cases()
-    got = [
-        float(numbers(next_damping(d, before, after, g.copy(), B.copy(), delta.copy()), ()))
-        for d, before, after, g, B, delta in cases
-    ]
+    try:
+        got = [
+            float(numbers(next_damping(d, before, after, g.copy(), B.copy(), delta.copy()), ()))
+            for d, before, after, g, B, delta in cases
+        ]
+    except ValueError as error:
+        expect(
+            "truth value of an array" not in str(error),
+            "You compare an array with a number: `*` multiplies entry by entry, and the inner "
+            "product is `g @ delta`.",
+        )
+        raise
     for hint, slip in DAMPINGS.items():
         expect(not np.allclose(got, [slip(*case) for case in cases], rtol=1e-9), hint)
     right = [_next(*case) for case in cases]

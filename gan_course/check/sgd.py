@@ -38,6 +38,16 @@ def _rows(kept: Callable[[Array], Array]) -> Callable[[Array, Array, float, floa
     return step
 
 
+def _scaled(norms: Callable[[Array], Array]) -> Callable[[Array, Array, float, float], Array]:
+    """A step that scales the rows by another number than their length."""
+
+    def step(theta: Array, gradient: Array, rate: float, radius: float) -> Array:
+        new = theta - rate * gradient
+        return new / np.maximum(norms(new) / radius, 1)
+
+    return step
+
+
 STEPS: dict[str, Callable[[Array, Array, float, float], Array]] = {
     "Some points leave the ball: project after the step.": (
         lambda theta, gradient, rate, radius: _ball(theta, radius) - rate * gradient
@@ -48,6 +58,9 @@ STEPS: dict[str, Callable[[Array, Array, float, float], Array]] = {
     "The rate is missing.": (lambda theta, gradient, rate, radius: _ball(theta - gradient, radius)),
     "You project the gradient: project the new point.": (
         lambda theta, gradient, rate, radius: theta - rate * _ball(gradient, radius)
+    ),
+    "You project the gradient, too: project the new point alone.": (
+        lambda theta, gradient, rate, radius: _ball(theta - rate * _ball(gradient, radius), radius)
     ),
     "You project the step: project the new point.": (
         lambda theta, gradient, rate, radius: theta - _ball(rate * gradient, radius)
@@ -64,6 +77,18 @@ STEPS: dict[str, Callable[[Array, Array, float, float], Array]] = {
         lambda theta, gradient, rate, radius: (
             (theta - rate * gradient)
             * min(1.0, radius / float(np.linalg.norm(theta - rate * gradient)))
+        )
+    ),
+    "This is the largest coordinate of a row: use its Euclidean length.": (
+        _scaled(lambda new: np.abs(new).max(axis=1, keepdims=True))
+    ),
+    "This is the sum of a row's coordinates: use its Euclidean length.": (
+        _scaled(lambda new: np.abs(new).sum(axis=1, keepdims=True))
+    ),
+    "The long rows end at length 1, and the short ones are divided, too: divide by"
+    " max(norm / radius, 1).": (
+        lambda theta, gradient, rate, radius: (
+            (theta - rate * gradient) / np.maximum(_lengths(theta - rate * gradient), radius)
         )
     ),
     "This is the norm of columns: a row is a point.": (
@@ -140,6 +165,11 @@ def _cap(c: float, M: float, alpha: float) -> float:
     return math.ceil(2 * c * alpha) * M**2 / (2 * c**2)
 
 
+def _halved(c: float, M: float, alpha: float) -> float:
+    """The constant with c alpha in the place of 2 c alpha."""
+    return max(_q(c / 2, M, alpha), math.ceil(c * alpha) * M**2 / (2 * c**2))
+
+
 def _constant(c: float, M: float, alpha: float) -> float:
     return max(_q(c, M, alpha), _cap(c, M, alpha)) if 2 * c * alpha > 1 else math.inf
 
@@ -168,6 +198,25 @@ CONSTANTS: dict[str, Callable[[float, float, float], float]] = {
         lambda c, M, alpha: max(_q(c, M, alpha), 2 * _cap(c, M, alpha))
     ),
     "Q has a half in it.": lambda c, M, alpha: max(2 * _q(c, M, alpha), _cap(c, M, alpha)),
+    "kappa is 2 c alpha: a factor 2 is missing.": (
+        lambda c, M, alpha: _halved(c, M, alpha) if c * alpha > 1 else math.inf
+    ),
+    "Also in Q and j_0 kappa is 2 c alpha: a factor 2 is missing.": _halved,
+    "Also in Q kappa is 2 c alpha: a factor 2 is missing.": (
+        lambda c, M, alpha: max(_q(c / 2, M, alpha), _cap(c, M, alpha))
+    ),
+    "Also in j_0 kappa is 2 c alpha: a factor 2 is missing.": (
+        lambda c, M, alpha: max(_q(c, M, alpha), math.ceil(c * alpha) * M**2 / (2 * c**2))
+    ),
+    "Check the parentheses in Q: all of 2 (kappa - 1) is the denominator.": (
+        lambda c, M, alpha: max(alpha**2 * M**2 / 2 * (2 * c * alpha - 1), _cap(c, M, alpha))
+    ),
+    "Check the parentheses in M^2 / (2 c^2): it is not M^2 / 2 * c^2.": (
+        lambda c, M, alpha: max(_q(c, M, alpha), _cap(c, M, alpha) * c**4)
+    ),
+    "Check the parentheses: x / (2 y) is not x / 2 * y.": (
+        lambda c, M, alpha: max(alpha**2 * M**2 / 2 * (2 * c * alpha - 1), _cap(c, M, alpha) * c**4)
+    ),
     "M enters with its square.": (
         lambda c, M, alpha: max(_q(c, M, alpha) / M, _cap(c, M, alpha) / M)
     ),
@@ -204,7 +253,7 @@ def _at_the_edge(c: float, M: float, alpha: float) -> float:
     ],
 )
 def _sgd_constant(constant: Callable[..., Any]) -> None:
-    cases = ((0.5, 3.0, 1.7), (2.0, 1.5, 0.8), (0.8, 2.0, 0.66), (3.0, 0.4, 0.18), (0.5, 1.0, 2.0))
+    cases = ((0.5, 3.0, 1.7), (2.0, 1.5, 0.8), (0.8, 2.0, 0.66), (3.0, 0.4, 0.18), (0.5, 1.0, 3.0))
     got = [float(numbers(constant(*case), ())) for case in cases]
     for hint, slip in CONSTANTS.items():
         expect(not np.allclose(got, [slip(*case) for case in cases], rtol=1e-9), hint)
@@ -241,6 +290,10 @@ EXPONENTS: dict[str, Callable[[Array, float], float]] = {
     "This is the mean curvature: the flattest direction alone is the slowest.": (
         lambda c, alpha: min(1.0, 2 * alpha * float(np.mean(c)))
     ),
+    "This is the sum of the curvatures: the flattest direction alone is the slowest.": (
+        lambda c, alpha: min(1.0, 2 * alpha * float(np.sum(c)))
+    ),
+    "alpha is missing.": lambda c, alpha: min(1.0, 2 * float(np.min(c))),
     "This is the first direction: look for the flattest one.": (
         lambda c, alpha: min(1.0, 2 * alpha * float(c[0]))
     ),
@@ -267,7 +320,7 @@ def _listed(c: Array, alpha: float) -> Any:
 
 @exercise(
     "sgd-exponent",
-    praise="One flat direction is enough to spoil the rate.",
+    praise="One flat direction is enough to spoil the speed.",
     wrong=[
         *((slip, hint) for hint, slip in EXPONENTS.items()),
         (_listed, "wanted is a single number"),
@@ -282,6 +335,7 @@ def _sgd_exponent(exponent: Callable[..., Any]) -> None:
         (np.array([0.4, 0.7, 0.2, 0.35]), 0.6),
         (np.array([2.0, 3.0, 0.5, 1.0]), 4.0),
         (np.array([0.33, 0.35, 0.3, 0.31]), 1.0),
+        (np.array([0.3, 0.2, 0.4, 0.25]), 0.3),
     )
     got = [float(numbers(exponent(c.copy(), alpha), ())) for c, alpha in cases]
     for hint, slip in EXPONENTS.items():
@@ -295,57 +349,60 @@ def _sgd_exponent(exponent: Callable[..., Any]) -> None:
 # --- the recursion --------------------------------------------------------------------------------
 
 
-def _solve(
-    factor: Callable[[float], float], noise: Callable[[float], float], a: float, n: int
+def _path(
+    a: float, rates: Array, factor: Callable[[float], float], noise: Callable[[float], float]
 ) -> Array:
     path = [a]
-    for j in range(1, n):
-        path.append(factor(float(j)) * path[-1] + noise(float(j)))
+    for rate in rates.tolist():
+        path.append(factor(rate) * path[-1] + noise(rate))
     return np.array(path)
 
 
-def _errors(a: float, c: float, s: float, alpha: float, n: int) -> Array:
-    return _solve(lambda j: (1 - c * alpha / j) ** 2, lambda j: (alpha * s / j) ** 2 / 2, a, n)
+def _errors(a: float, c: float, s: float, rates: Array) -> Array:
+    return _path(a, rates, lambda rate: (1 - c * rate) ** 2, lambda rate: (rate * s) ** 2 / 2)
 
 
-RECURSIONS: dict[str, Callable[[float, float, float, float, int], Array]] = {
-    "The factor is a square: (1 - c alpha / j)^2.": lambda a, c, s, alpha, n: _solve(
-        lambda j: 1 - c * alpha / j, lambda j: (alpha * s / j) ** 2 / 2, a, n
+RECURSIONS: dict[str, Callable[[float, float, float, Array], Array]] = {
+    "The factor is a square: (1 - c rate)^2.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: 1 - c * rate, lambda rate: (rate * s) ** 2 / 2
     ),
-    "The factor 1 - 2 c alpha / j belongs to the lemma's bound; for the bowl it is a square.": (
-        lambda a, c, s, alpha, n: _solve(
-            lambda j: 1 - 2 * c * alpha / j, lambda j: (alpha * s / j) ** 2 / 2, a, n
+    "The factor 1 - 2 c rate belongs to the lemma's bound; for the bowl it is a square.": (
+        lambda a, c, s, rates: _path(
+            a, rates, lambda rate: 1 - 2 * c * rate, lambda rate: (rate * s) ** 2 / 2
         )
     ),
-    "A half is missing in front of the noise.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - c * alpha / j) ** 2, lambda j: (alpha * s / j) ** 2, a, n
+    "A half is missing in front of the noise.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: (1 - c * rate) ** 2, lambda rate: (rate * s) ** 2
     ),
-    "The noise enters with the square of s.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - c * alpha / j) ** 2, lambda j: (alpha / j) ** 2 * s / 2, a, n
+    "The noise enters with the square of s.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: (1 - c * rate) ** 2, lambda rate: rate**2 * s / 2
     ),
-    "The noise enters with the square of the rate.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - c * alpha / j) ** 2, lambda j: alpha / j * s**2 / 2, a, n
+    "The noise enters with the square of the rate.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: (1 - c * rate) ** 2, lambda rate: rate * s**2 / 2
     ),
-    "The noise is missing.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - c * alpha / j) ** 2, lambda j: 0.0, a, n
+    "The noise is missing.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: (1 - c * rate) ** 2, lambda rate: 0.0
     ),
-    "The rate does not shrink: it is alpha / j.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - c * alpha) ** 2, lambda j: (alpha * s) ** 2 / 2, a, n
+    "The curvature c is missing.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: (1 - rate) ** 2, lambda rate: (rate * s) ** 2 / 2
     ),
-    "The first rate is alpha / 1: your j is one too large.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - c * alpha / (j + 1)) ** 2, lambda j: (alpha * s / (j + 1)) ** 2 / 2, a, n
+    "Check the sign: a step goes against the gradient.": lambda a, c, s, rates: _path(
+        a, rates, lambda rate: (1 + c * rate) ** 2, lambda rate: (rate * s) ** 2 / 2
     ),
-    "The curvature c is missing.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 - alpha / j) ** 2, lambda j: (alpha * s / j) ** 2 / 2, a, n
+    "The rates are given: do not divide them by j.": lambda a, c, s, rates: _errors(
+        a, c, s, rates / np.arange(1, len(rates) + 1)
     ),
-    "Check the sign: a step goes against the gradient.": lambda a, c, s, alpha, n: _solve(
-        lambda j: (1 + c * alpha / j) ** 2, lambda j: (alpha * s / j) ** 2 / 2, a, n
+    "Each step has a rate of its own: you take the first one for all.": (
+        lambda a, c, s, rates: _errors(a, c, s, 0 * rates + rates[:1])
     ),
-    "The array begins with a_1, the error before the first step.": lambda a, c, s, alpha, n: (
-        _errors(a, c, s, alpha, n + 1)[1:]
+    "The first step takes rates[0]: your index is off by one.": (
+        lambda a, c, s, rates: _errors(a, c, s, np.roll(rates, 1))
     ),
-    "These are mean squares: a_j is half of that.": lambda a, c, s, alpha, n: (
-        2 * _errors(a, c, s, alpha, n)
+    "Each step starts from the last error, not from a_1.": lambda a, c, s, rates: np.append(
+        a, (1 - c * rates) ** 2 * a + (rates * s) ** 2 / 2
+    ),
+    "These are mean squares: a_j is half of that.": lambda a, c, s, rates: (
+        2 * _errors(a, c, s, rates)
     ),
 }
 """What to say where the errors are those of a known slip."""
@@ -353,24 +410,28 @@ RECURSIONS: dict[str, Callable[[float, float, float, float, int], Array]] = {
 
 @exercise(
     "sgd-recursion",
-    praise="With c alpha = 1 the first step forgets the start entirely.",
+    praise="A step with the rate 1 / c forgets the start entirely.",
     wrong=[
         *((slip, hint) for hint, slip in RECURSIONS.items()),
-        (lambda a, c, s, alpha, n: _errors(a, c, s, alpha, n)[-1], "wanted is shape (7,)"),
-        (lambda a, c, s, alpha, n: _errors(a, c, s, alpha, n + 1), "has shape (8,)"),
-        (lambda a, c, s, alpha, n: 3 * _errors(a, c, s, alpha, n), "for j = 1, ..., n - 1"),
-        (lambda a, c, s, alpha, n: None, "return"),
-        (lambda a, c, s, alpha, n: np.full(n, np.nan), "NaN"),
+        (lambda a, c, s, rates: _errors(a, c, s, rates)[1:], "one entry more than rates"),
+        (lambda a, c, s, rates: _errors(a, c, s, rates)[:-1], "one entry more than rates"),
+        (lambda a, c, s, rates: _errors(a, c, s, rates)[-1], "wanted is shape (7,)"),
+        (lambda a, c, s, rates: np.append(_errors(a, c, s, rates), 0), "has shape (8,)"),
+        (lambda a, c, s, rates: 3 * _errors(a, c, s, rates), "with one rate a step"),
+        (lambda a, c, s, rates: None, "return"),
+        (lambda a, c, s, rates: np.full(len(rates) + 1, np.nan), "NaN"),
     ],
 )
 def _sgd_recursion(errors: Callable[..., Any]) -> None:
-    case = (2.0, 0.7, 1.6, 0.9, 7)
-    got = numbers(errors(*case), (7,))
+    a, c, s, rates = 2.0, 0.7, 1.6, np.array([0.9, 0.5, 0.8, 0.2, 0.4, 0.6])
+    got = numbers(errors(a, c, s, rates.copy()))
+    expect(got.shape != (6,), "The array has one entry more than rates: it begins with a_1.")
+    numbers(got, (7,))
     for hint, slip in RECURSIONS.items():
-        expect(not np.allclose(got, slip(*case), rtol=1e-9), hint)
+        expect(not np.allclose(got, slip(a, c, s, rates), rtol=1e-9), hint)
     expect(
-        np.allclose(got, _errors(*case), rtol=1e-9),
-        "Start with a_1 and repeat the recursion for j = 1, ..., n - 1.",
+        np.allclose(got, _errors(a, c, s, rates), rtol=1e-9),
+        "Start with a_1 and repeat the recursion, with one rate a step.",
     )
-    alone = numbers(errors(2.0, 0.7, 1.6, 0.9, 1), (1,))
-    expect(np.allclose(alone, 2.0), "For n = 1 the array holds a_1 alone.")
+    alone = numbers(errors(a, c, s, np.array([])), (1,))
+    expect(np.allclose(alone, a), "Without any rates the array holds a_1 alone.")
