@@ -62,6 +62,17 @@ notebooks: .venv/.installed ## write notebooks/ and the README's table of links
 	@PYTHONPATH=book/_ext $(PY) -m coursebook.readme
 	@echo "Written: notebooks/student, notebooks/solution, README.md"
 
+.PHONY: pdf
+pdf: .venv/.installed ## write the whole book as a PDF, by LaTeX
+	@for tool in xelatex latexmk; do command -v "$$tool" > /dev/null || { \
+		echo "LaTeX is missing: make pdf needs $$tool. On Debian and Ubuntu: apt install latexmk fonts-freefont-otf \
+	texlive-xetex texlive-latex-extra texlive-fonts-recommended" >&2; exit 1; }; done
+	@echo "Writing the PDF (minutes) ..."
+	@$(call logged,pdf,$(BOOK) --builder latex)
+	@$(call logged,latexmk,cd _build/latex && latexmk -xelatex -interaction=nonstopmode -halt-on-error gan-course.tex)
+	@cp _build/latex/gan-course.pdf _build/
+	@echo "The PDF is written: _build/gan-course.pdf"
+
 .PHONY: lab
 lab: .venv/.installed ## open the student notebooks in JupyterLab, as copies in lab/ that keep your answers
 	@mkdir -p lab && cp -Rn notebooks/student/. lab/ || true

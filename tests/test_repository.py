@@ -136,7 +136,7 @@ def imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("gan_course", []),
+        ("gan_course", ["grade"]),
         ("benchmarks", []),
         ("tools", []),
         ("book/_ext", ["book"]),

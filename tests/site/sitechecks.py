@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,103 @@ def axe_complaints(page: Page, scheme: str) -> list[str]:
         if v["impact"] in ("serious", "critical")
         for node in v["nodes"][:3]
     ]
+
+
+# ------------------------------------------------------------------ on a slow line
+
+
+@dataclass(frozen=True)
+class Line:
+    """A connection, a computer that is slower than this one, and when a page has to be seen."""
+
+    megabits: float
+    latency: float  # milliseconds, there and back
+    slowdown: float
+    seconds: float
+
+
+LINES = {
+    "good": Line(megabits=9, latency=60, slowdown=4, seconds=1.5),
+    "slow": Line(megabits=1.6, latency=150, slowdown=4, seconds=4.0),
+}
+SEEN = """() => new Promise((resolve) => new PerformanceObserver((list) => {
+  resolve(Math.max(...list.getEntries().map((entry) => entry.startTime)) / 1000);
+}).observe({ type: "largest-contentful-paint", buffered: true }))"""
+COMPRESSED = {".html", ".css", ".js", ".svg", ".json", ".xml"}
+
+
+class _Compressing(_Quiet):
+    """Sends text compressed, and the packages of `node_modules` in place of the CDN."""
+
+    packages: Path
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        _, _, package = path.partition("/npm/")
+        file = Path(self.directory, path.lstrip("/"))
+        if package:
+            file = self.packages / re.sub(r"^((?:@[^/]+/)?[^/@]+)@[^/]+", r"\1", package)
+        if not file.is_file():
+            self.send_error(404)
+            return
+        body = file.read_bytes()
+        if file.suffix == ".html":
+            body = body.replace(b"https://cdn.jsdelivr.net/npm/", b"/npm/")
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(file)))
+        if file.suffix in COMPRESSED:
+            body = gzip.compress(body, 6)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def served_compressed(site: Path, packages: Path) -> Iterator[str]:
+    """Serve the site as a host does; gives its address, with its closing slash."""
+    handler = type("Handler", (_Compressing,), {"packages": packages})
+    factory = functools.partial(handler, directory=str(site))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), factory)
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def largest_paint(browser: Browser, url: str, line: str) -> float:
+    """Seconds until the largest part of the first screen is seen, at a first visit by this line."""
+    with browser.new_context(viewport=VIEWPORTS["phone"]) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        devtools = context.new_cdp_session(page)
+        speed = LINES[line].megabits * 1e6 / 8
+        devtools.send("Network.enable")
+        conditions = {"downloadThroughput": speed, "uploadThroughput": speed, "offline": False}
+        devtools.send(
+            "Network.emulateNetworkConditions", conditions | {"latency": LINES[line].latency}
+        )
+        devtools.send("Emulation.setCPUThrottlingRate", {"rate": LINES[line].slowdown})
+        page.goto(url, wait_until="commit", timeout=60_000)
+        page.wait_for_timeout(2000 * LINES[line].seconds + 2000)  # what comes later is too late
+        return float(page.evaluate(SEEN))
+
+
+def shared_weights(page: Path) -> dict[str, int]:
+    """Bytes, as they travel, of the scripts, styles and fonts that a page shares with others."""
+    document = soup(page)
+    links = "link[rel~=stylesheet], link[rel~=preload]"
+    addresses = [str(tag["src"]) for tag in document.select("script[src]")]
+    addresses += [str(tag["href"]) for tag in document.select(links)]
+    weights = {}
+    for address in addresses:
+        match = CDN.match(address)
+        path = unquote(urlsplit(address).path)
+        file = MODULES / match[1] / match[3] if match else (page.parent / path).resolve()
+        body = file.read_bytes()
+        weights[file.name] = len(gzip.compress(body, 6) if file.suffix in COMPRESSED else body)
+    return weights
 
 
 # ------------------------------------------------------------------ the files, without a browser

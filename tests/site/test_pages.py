@@ -66,3 +66,48 @@ def test_wide_formulas_fade_until_they_are_scrolled_to_their_end(
     with sitechecks.Visit(browser, address, "desktop") as visit:
         page = visit.goto("book/1-gan-paradigm/saturation.html")
         assert page.locator("article .math-goes-on").count() == 0
+
+
+FROM_A_FOLDER = ["book/index", "book/1-gan-paradigm/game", "book/3-statistics/weak"]
+
+
+@pytest.mark.parametrize("name", FROM_A_FOLDER)
+def test_page_works_without_a_server(browser: Browser, site: Path, name: str) -> None:
+    """Unpacked from an archive and opened from disk, widgets included."""
+    with sitechecks.Visit(browser, f"{site.as_uri()}/") as visit:
+        page = visit.goto(f"{name}.html")
+        assert sitechecks.math_complaints(page) == []
+        assert sitechecks.image_complaints(page) == []
+        assert sitechecks.fold_complaints(page) == []
+        assert visit.troubles == []
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_search_finds_a_theorem(browser: Browser, site: Path, address: str, served: bool) -> None:
+    with sitechecks.Visit(browser, address if served else f"{site.as_uri()}/") as visit:
+        page = visit.goto("search.html?q=Hoeffding")
+        page.locator("#search-results li a").first.wait_for(timeout=20_000)
+        found = [str(a.get_attribute("href")) for a in page.locator("#search-results li a").all()]
+        assert any("3-statistics/weak.html" in link for link in found), found
+
+
+def test_the_way_through_the_book_shows_a_pages_own_arcs(browser: Browser, address: str) -> None:
+    """By keyboard; each page of the picture can be reached, and leads to a page of the book."""
+    with sitechecks.Visit(browser, address, "phone") as visit:
+        page = visit.goto("book/index.html")
+        stops = page.locator("svg.roadmap a.page")
+        assert stops.count() >= 20
+        arcs = "() => [...document.querySelectorAll('svg.roadmap .arcs path')]" \
+            ".filter((arc) => getComputedStyle(arc).opacity === '1').length"  # fmt: skip
+        every = page.evaluate(arcs)
+        stops.first.focus()
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(500)
+        shown = page.evaluate(arcs)
+        assert 0 < shown < every
+        box = page.locator("svg.roadmap").bounding_box()
+        assert box is not None
+        assert box["width"] >= 340  # on a phone it does not shrink
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/book/1-gan-paradigm/saturation.html")
+        assert visit.troubles == []

@@ -1,9 +1,12 @@
 """The book's own Sphinx extension: everything between the sources and the site and notebooks.
 
-`fingerprint` reruns a page when what it depends on changed, `prerun` runs pages side by side,
-`numbers` quotes measured numbers in prose, `ledger` lists claims, `errata` the lectures' mistakes,
-`pages` adds launch buttons and times, `widgets` keeps widgets alive without a kernel,
-`accessibility` mends the theme, and `notebooks` writes the notebooks.
+`chapters` numbers chapters by their folders, `fingerprint` reruns a page when what it depends on
+changed, `prerun` runs pages side by side, `numbers` quotes measured numbers in prose, `ledger`
+lists claims, `errata` the lectures' mistakes, `statements` the theorems and what tests them,
+`glossary` links terms, `syllabus` plans lessons, `pages` adds launch buttons and times, `roadmap`
+draws what pages need, `colophon` ends each page, `sharing` describes pages to other sites,
+`loading` shows text before scripts run, `printing` puts the book on paper, `widgets` keeps widgets
+alive without a kernel, `accessibility` mends the theme, and `notebooks` writes the notebooks.
 """
 
 from __future__ import annotations
@@ -16,20 +19,48 @@ from sphinx.application import Sphinx
 
 from coursebook import (
     accessibility,
+    chapters,
+    colophon,
     errata,
     fingerprint,
+    glossary,
     ledger,
+    loading,
     notebooks,
     numbers,
     pages,
     prerun,
+    printing,
+    roadmap,
+    sharing,
+    statements,
+    syllabus,
     widgets,
 )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Set up every part of the extension."""
-    parts = (accessibility, errata, fingerprint, ledger, notebooks, numbers, pages, prerun, widgets)
+    parts = (
+        accessibility,
+        chapters,
+        colophon,
+        errata,
+        fingerprint,
+        glossary,
+        ledger,
+        loading,
+        notebooks,
+        numbers,
+        pages,
+        prerun,
+        printing,
+        roadmap,
+        sharing,
+        statements,
+        syllabus,
+        widgets,
+    )
     for part in parts:
         part.setup(app)
     return {

@@ -19,6 +19,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.osutil import ensuredir
 
+from . import nbgrader
 from .address import branch, notebook_path, repository_url, site_url
 from .cells import Cell, CellWriter, SourceCell, is_code, read_cells
 from .execution import executed, kept_outputs
@@ -37,7 +38,10 @@ import sys
 if "google.colab" in sys.modules and importlib.util.find_spec("gan_course") is None:
     %pip install --quiet "git+{repository}@{branch}\""""
 READ_ON_SITE = "[Read this page on the site]({url})."
-FOR_STUDENTS = "Run it cell by cell with Shift-Enter; solutions are folded on the site's page."
+FOR_STUDENTS = (
+    "Run it cell by cell with Shift-Enter; solutions are folded on the site's page.\n"
+    "What you solved is kept by `progress()`, which you import from `gan_course.check`."
+)
 MEASURED = (
     "Numbers that depend on your run stand in the text by their names, such as `{key}`; "
     "the cell above prints each with its name."
@@ -166,7 +170,10 @@ class NotebookBuilder(Builder):
             left = find_myst(cell.source, page.macros) if cell.kind == "markdown" else []
             if left:
                 raise ExtensionError(f"{page.source}: cell {cell.id!r} still holds {left[0]}")
-        return as_notebook(cells)
+        notebook = as_notebook(cells)
+        if not solved:
+            nbgrader.mark(notebook)
+        return notebook
 
     def _save_solved(
         self, notebook: nbformat.NotebookNode, place: Path, page: PageContext, fingerprint: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,32 +12,21 @@ from docutils.parsers.rst import directives
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 from coursebook.address import binder_url, colab_url
+from coursebook.reading import reading
 
-WORDS_A_MINUTE, PROOF_WORDS_A_MINUTE = 120, 30  # of mathematics, read with a pencil
-CODE = re.compile(r"^```\{code-cell\}.*?^```$", re.MULTILINE | re.DOTALL)
-PROOF = re.compile(r"^:::\{(?:dropdown|prf:proof)\}.*?^:::$", re.MULTILINE | re.DOTALL)
+READ, RUN = "time-to-read", "time-to-run"
 BUDGETS = {"a few seconds": 10, "under a minute": 60}
-
-
-def minutes_to_read(source: str) -> tuple[int, int]:
-    """Minutes for a page's prose and for its proofs, each to the next five; code is not counted."""
-    prose = CODE.sub("", source)
-    proofs = sum(len(proof.split()) for proof in PROOF.findall(prose))
-    words = len(PROOF.sub("", prose).split())
-    return _fives(words / WORDS_A_MINUTE), _fives(proofs / PROOF_WORDS_A_MINUTE)
-
-
-def _fives(minutes: float) -> int:
-    return max(5, 5 * math.ceil(minutes / 5))
 
 
 class PageInfoDirective(SphinxDirective):
     """`{page-info}`: one line on the time that the page takes.
 
-    The option `run` names one of `BUDGETS`; a test holds the page to it.
+    The option `run` names one of `BUDGETS`; a test holds the page to it. The minutes to read are
+    filled in once the page is read, and on the site what the run took stands for its budget.
     """
 
     option_spec: ClassVar[dict[str, Any]] = {
@@ -46,13 +34,62 @@ class PageInfoDirective(SphinxDirective):
     }
 
     def run(self) -> list[nodes.Node]:
-        source = Path(self.env.doc2path(self.env.docname)).read_text(encoding="utf-8")
-        prose, proofs = minutes_to_read(source)
-        text = f"About {prose} minutes to read, {proofs} more for the proofs"
+        line = nodes.emphasis("", "", nodes.inline(classes=[READ]))
         if "run" in self.options:
-            text += f" · {self.options['run']} to run on two CPU cores"
             _budgets(self.env)[self.env.docname] = self.options["run"]
-        return [nodes.paragraph("", "", nodes.emphasis("", text), classes=["page-info"])]
+            text = f"{self.options['run']} to run on two CPU cores"
+            line += [nodes.Text(" · "), nodes.inline("", text, classes=[RUN])]
+        return [nodes.paragraph("", "", line, classes=["page-info"])]
+
+
+def _marked(document: nodes.document, mark: str) -> Iterator[nodes.inline]:
+    return (node for node in document.findall(nodes.inline) if mark in node["classes"])
+
+
+def tell_reading_time(app: Sphinx, document: nodes.document) -> None:
+    """Count a page that was just read, and write the minutes into its `{page-info}`."""
+    for node in _marked(document, READ):
+        minutes = reading(document).minutes
+        minutes_of(app.env)[app.env.docname] = minutes
+        text, proofs = minutes
+        more = f", {proofs} more for the proofs" if proofs else ""
+        node += nodes.Text(f"About {text} minutes to read{more}")
+
+
+class MeasuredRun(SphinxPostTransform):
+    """On the site, say what the run took; the notebooks keep the budget, the same everywhere."""
+
+    default_priority = 400
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        seconds = run_seconds(self.env, self.env.docname)
+        if seconds is not None:
+            for node in _marked(self.document, RUN):
+                text = f"{duration(seconds)} to run (measured when this site was built)"
+                node.children = []
+                node += nodes.Text(text)
+
+
+def run_seconds(env: BuildEnvironment, docname: str) -> float | None:
+    """What the execution of a page took, None where it has no code."""
+    data = NbMetadataCollector.get_doc_data(env).get(docname, {})
+    return float(data["exec_data"]["runtime"]) if "exec_data" in data else None
+
+
+def duration(seconds: float) -> str:
+    """A measured time in words: "1 second", "34 seconds", "2 minutes"."""
+    count, unit = (seconds, "second") if seconds < 90 else (seconds / 60, "minute")
+    whole = max(1, round(count))
+    return f"{whole} {unit}" if whole == 1 else f"{whole} {unit}s"
+
+
+def minutes_of(env: Any) -> dict[str, tuple[int, int]]:
+    """Minutes to read each page's text and its proofs, by the name of the page."""
+    if not hasattr(env, "coursebook_minutes"):
+        env.coursebook_minutes = {}
+    minutes: dict[str, tuple[int, int]] = env.coursebook_minutes
+    return minutes
 
 
 def _budgets(env: Any) -> dict[str, str]:
@@ -63,14 +100,16 @@ def _budgets(env: Any) -> dict[str, str]:
 
 
 def purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
-    """Forget the budget of a page that is read again or gone."""
+    """Forget the times of a page that is read again or gone."""
     _budgets(env).pop(docname, None)
+    minutes_of(env).pop(docname, None)
 
 
 def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
     """Take over what a parallel reader found."""
-    theirs = _budgets(other)
-    _budgets(env).update({name: theirs[name] for name in docnames if name in theirs})
+    budgets, minutes = _budgets(other), minutes_of(other)
+    _budgets(env).update({name: budgets[name] for name in docnames if name in budgets})
+    minutes_of(env).update({name: minutes[name] for name in docnames if name in minutes})
 
 
 def rewrite_bibliography(app: Sphinx, env: BuildEnvironment) -> list[str]:
@@ -81,17 +120,18 @@ def rewrite_bibliography(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def write_times(app: Sphinx, error: Exception | None) -> None:
-    """Write what the execution of each page took, and its budget, for the tests."""
+    """Write what each page takes, and the budget of its run, for the tests and for teachers."""
     if error is not None or app.builder.name != "html":
         return
-    data = NbMetadataCollector.get_doc_data(app.env)
     times = {
         docname: {
-            "seconds": data[docname]["exec_data"]["runtime"],
+            "seconds": seconds,
             "budget": BUDGETS[budget],
+            "minutes": minutes_of(app.env)[docname],
         }
         for docname, budget in sorted(_budgets(app.env).items())
-        if docname in app.env.found_docs and "exec_data" in data.get(docname, {})
+        if docname in app.env.found_docs
+        if (seconds := run_seconds(app.env, docname)) is not None
     }
     Path(app.outdir).with_name("times.json").write_text(json.dumps(times, indent=1))
 
@@ -130,6 +170,8 @@ def _button(text: str, url: str, icon: str, tooltip: str) -> dict[str, str]:
 def setup(app: Sphinx) -> None:
     """Register directive and events."""
     app.add_directive("page-info", PageInfoDirective)
+    app.add_post_transform(MeasuredRun)
+    app.connect("doctree-read", tell_reading_time)
     app.connect("env-purge-doc", purge)
     app.connect("env-merge-info", merge)
     app.connect("env-updated", rewrite_bibliography)
