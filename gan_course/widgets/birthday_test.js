@@ -489,21 +489,10 @@ function told(settings, { pairs, estimate, low, high, probability: p }) {
   return `Drawing ${settings.drawings}: ${plural(pairs, "colliding pair")}, estimated support ${number(estimate)}, interval ${number(low)} to ${number(high)}. Probability of a collision ${chance(p, settings)}.`;
 }
 
-/** A drag makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 function render({ model, el }) {
   const state = () => Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
   const first = state();
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const spoken = announcer();
   const record = recorder();
   let frame = null;

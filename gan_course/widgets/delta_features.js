@@ -370,7 +370,7 @@ function readouts() {
     { class: "gc-stats" },
     part("Error", "error", "over smooth test functions"),
     part("Bump of that error", "bump", "its standard deviation"),
-    part("Σ |θᵢ|", "size", "largest |θᵢ| ", cell("largest", "span")),
+    part("Σ |uᵢ|", "size", "largest |uᵢ| ", cell("largest", "span")),
     part("E g(Z)", "mean", `of the delta: ${rounded(DENSITY)}`),
   );
   const update = (now) => {
@@ -444,17 +444,6 @@ function announcer() {
   return { node, say, stop: () => clearTimeout(timer) };
 }
 
-/** A drag makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 /** The fit of some settings, which is kept while only the width changes. */
 function fitter() {
   let [law, fit] = [null, null];
@@ -468,7 +457,7 @@ function fitter() {
 function render({ model, el }) {
   const state = () => Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
   const first = state();
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const spoken = announcer();
   const fitted = fitter();
   let frame = null;
@@ -506,7 +495,7 @@ function render({ model, el }) {
   const legend = (...entries) => make("p", { class: "gc-key" }, ...entries.map(([cls, text]) => make("span", {}, make("span", { class: cls, "aria-hidden": "true" }), text)));
   const part = (panel, title) => make("div", { class: "gc-part" }, ...title, panel.svg);
   const name = (text) => [make("p", { class: "gc-title" }, text)];
-  const key = legend(["gc-swatch gc-generator", "Σ θᵢ φᵢ"], ["gc-swatch gc-bump", "bump of the same error"], ["gc-sign gc-zeros", "zero of a feature"], ["gc-sign gc-zeros gc-last", "of the newest"]);
+  const key = legend(["gc-swatch gc-generator", "Σ uᵢ φᵢ"], ["gc-swatch gc-bump", "bump of the same error"], ["gc-sign gc-zeros", "zero of a feature"], ["gc-sign gc-zeros gc-last", "of the newest"]);
   el.classList.add("gc", "gc-deltas");
   el.addEventListener("keydown", (event) => {
     // JupyterLab would take the arrow keys of a slider for its own shortcuts.
@@ -519,11 +508,11 @@ function render({ model, el }) {
   el.append(
     bar,
     ranges,
-    make("p", { class: "gc-fine" }, "The weights θ minimize error² + λ Σ θᵢ². The two lower pictures have logarithmic axes."),
+    make("p", { class: "gc-fine" }, "The weights u minimize error² + λ Σ uᵢ². The two lower pictures have logarithmic axes."),
     key,
     part(picture, []),
     numbers,
-    make("div", { class: "gc-parts" }, part(courses[0], name("Error")), part(courses[1], name("Σ |θᵢ|"))),
+    make("div", { class: "gc-parts" }, part(courses[0], name("Error")), part(courses[1], name("Σ |uᵢ|"))),
     spoken.node,
   );
 

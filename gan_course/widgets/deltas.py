@@ -137,9 +137,9 @@ def evaluate(width: int, scale: float, ridge: float, constant: bool, seed: int) 
     Returns
     -------
     dict
-        `error` and `size` :math:`= \sum_i |\theta_i|` as in `features.approximate_delta`;
-        `largest`, the largest :math:`|\theta_i|`; `bump`, the standard deviation of the Gaussian
-        bump that is wrong by as much, within `BUMPS`; `mean` :math:`= E g_\theta(Z)`, which is
+        `error` and `size` :math:`= \sum_i |u_i|` as in `features.approximate_delta`;
+        `largest`, the largest :math:`|u_i|`; `bump`, the standard deviation of the Gaussian
+        bump that is wrong by as much, within `BUMPS`; `mean` :math:`= E g_u(Z)`, which is
         :math:`q_Z(0)` for the delta.
     """
     found = fitted(width, scale, ridge, constant, seed)
@@ -182,7 +182,7 @@ def still_figure(width: int, scale: float, ridge: float, constant: bool, seed: i
     errors, sizes = bottom.subplots(1, 2)
     for axes, values, name in (
         (errors, [fit.error for fit in fits], "error"),
-        (sizes, [fit.size for fit in fits], "$\\sum |\\theta_i|$"),
+        (sizes, [fit.size for fit in fits], "$\\sum |u_i|$"),
     ):
         axes.plot(widths, values, "-", color=GENERATOR)
         axes.plot(width, values[-1], "o", color=GENERATOR)
@@ -201,7 +201,7 @@ def _draw_function(axes: Axes, drawn: features.GeneratorFeatures, fit: features.
     g = drawn.generate(fit.weights, torch.from_numpy(z)[:, None])[:, 0].numpy()
     s = as_good(fit.error)
     low, high = limits(g[np.abs(z) <= 2], 1 / (s * math.sqrt(2 * math.pi)))
-    axes.plot(z, g, color=GENERATOR, label="$\\sum \\theta_i \\phi_i$")
+    axes.plot(z, g, color=GENERATOR, label="$\\sum u_i \\phi_i$")
     axes.plot(z, bump(z, s), "--", color=_INK, lw=1.5, label="bump of the same error")
     zeros = (-drawn.biases[:, 0] / drawn.weights[:, 0, 0]).numpy()
     axes.plot(

@@ -373,17 +373,6 @@ function announcer() {
   return { node, say, stop: () => clearTimeout(timer) };
 }
 
-/** A drag makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 function button(text, onClick) {
   const node = make("button", { type: "button", class: "gc-button" }, text);
   node.addEventListener("click", () => node.getAttribute("aria-disabled") !== "true" && onClick());
@@ -403,7 +392,7 @@ function radiusSlider(onChange) {
 
 function render({ model, el }) {
   const first = { radius: model.get("radius"), points: model.get("points") };
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const spoken = announcer();
   let [frame, width] = [null, 360];
   let [selected, halves] = [first.points.length - 1, false];

@@ -348,17 +348,6 @@ function announcer() {
   return { node, say, stop: () => clearTimeout(timer) };
 }
 
-/** A drag makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 const legend = (...entries) => {
   const swatch = (cls) => make("span", { class: `gc-swatch ${cls}`, "aria-hidden": "true" });
   return make("p", { class: "gc-key" }, ...entries.map(([cls, text]) => make("span", {}, swatch(cls), text)));
@@ -404,7 +393,7 @@ function hand(model) {
 
 function render({ model, el }) {
   const state = () => ({ p: model.get("p"), q: model.get("q") });
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const spoken = announcer();
   const setMass = hand(model);
   let frame = null;

@@ -161,21 +161,10 @@ function announcer() {
   return { node, say, stop: () => clearTimeout(timer) };
 }
 
-/** A drag makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 function render({ model, el }) {
   const state = () => Object.fromEntries(STATE.map((key) => [key, model.get(key)]));
   const first = state();
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const spoken = announcer();
   let frame = null;
 

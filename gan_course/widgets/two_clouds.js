@@ -659,17 +659,6 @@ function announcer() {
   return { node, say, stop: () => clearTimeout(timer) };
 }
 
-/** A drag makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 const PACE = 2; // steps from one picture to the next
 const SLICE = 8; // milliseconds of training at a time, at most
 
@@ -724,7 +713,7 @@ function render({ model, el }) {
   };
   const first = state();
   const usual = { ...STRENGTHS, [first.regularizer]: first.strength };
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const spoken = announcer();
   let frame = null;
   let net = untrained();

@@ -412,20 +412,9 @@ function toggle(text, kind, onChange) {
   return make("label", {}, input, ...(kind ? [swatch(kind)] : []), text);
 }
 
-/** The sliding of a bell makes many changes a second; a kernel is told of ten. */
-function messenger(model) {
-  let timer = null;
-  return () => {
-    timer ??= setTimeout(() => {
-      timer = null;
-      model.save_changes();
-    }, 100);
-  };
-}
-
 function render({ model, el }) {
   const state = () => ({ mean: model.get("mean"), mu: model.get("mu"), s: model.get("s") });
-  const tell = messenger(model);
+  const tell = () => model.save_changes(); // at once: a kernel's echo in between would undo the move
   const shown = { critic: true };
   let table = null;
   let frame = null;

@@ -1154,15 +1154,15 @@ def test_the_deltas_weights_are_the_best(given: Any) -> None:
         w[0], b[0] = 0, 50
     z = deltas.SPACING / 2 * np.arange(-450, 451)
     phi, kernel = np.tanh(z[:, None] * w + b), matern(z)
-    theta = deltas.fitted(*given).weights.numpy()
-    wrong, rows = gaps(phi @ theta[:, None], z)[:, 0], gaps(phi, z)
+    u = deltas.fitted(*given).weights.numpy()
+    wrong, rows = gaps(phi @ u[:, None], z)[:, 0], gaps(phi, z)
     rows[len(z) // 2] += PEAK
     now = deltas.evaluate(*given)
     assert now["error"] == pytest.approx(math.sqrt(wrong @ kernel @ wrong), rel=2e-3)
-    slope = rows.T @ kernel @ wrong + ridge * theta
+    slope = rows.T @ kernel @ wrong + ridge * u
     assert np.abs(slope).max() < 2e-5
-    assert now["size"] == pytest.approx(np.abs(theta).sum())
-    assert now["largest"] == pytest.approx(np.abs(theta).max())
+    assert now["size"] == pytest.approx(np.abs(u).sum())
+    assert now["largest"] == pytest.approx(np.abs(u).max())
     assert now["mean"] == pytest.approx(wrong.sum() + PEAK, abs=2e-4)
 
 

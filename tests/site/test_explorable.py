@@ -3093,7 +3093,7 @@ def test_the_deltas_words_are_right(delta: Page) -> None:
     right = deltas.evaluate(**delta_state())
     for key in ("error", "bump", "size", "largest", "mean"):
         assert float(shown(key)) == pytest.approx(right[key], rel=5e-3)
-    for words in ("error² + λ Σ θᵢ²", "of the delta: 0.399", "bump of the same error"):
+    for words in ("error² + λ Σ uᵢ²", "of the delta: 0.399", "bump of the same error"):
         assert delta.get_by_text(words).is_visible()
     values = delta.locator(".gc-value").all_inner_texts()
     assert values == ["10", "5", "10⁻⁶"]
