@@ -7,7 +7,7 @@ map (:func:`simultaneous`, :func:`alternating`).
 
 Near an equilibrium the Jacobian decides. A flow is locally exponentially stable exactly if all
 eigenvalues of ``v'`` have negative real parts (:func:`flow_stability`), a map exactly if those of
-its own Jacobian lie in the open unit disc (:func:`map_stability`).
+its own Jacobian lie in the open unit disk (:func:`map_stability`).
 
 Everything is in float64. Points have shape ``(n,)``, ensembles of starting points ``(seeds, n)``.
 """

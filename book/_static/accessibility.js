@@ -22,6 +22,18 @@ for (const summary of document.querySelectorAll("li.has-children > details > sum
   summary.setAttribute("aria-label", `Pages of ${part.textContent.trim()}`);
 }
 
+// A line must not break between a formula and the comma after it.
+for (const formula of document.querySelectorAll("article span.math")) {
+  const after = formula.nextSibling;
+  const marks = after?.nodeType === Node.TEXT_NODE && after.data.match(/^[,.;:)?!]+/);
+  if (!marks) continue;
+  const together = document.createElement("span");
+  together.className = "math-kept";
+  formula.before(together);
+  after.data = after.data.slice(marks[0].length);
+  together.append(formula, marks[0]);
+}
+
 // A formula in a line of text cannot be broken, and the theme cuts off what is too long. Such
 // formulas become boxes that scroll; the others do not, for a box leaves the text's baseline.
 const article = document.querySelector("article");

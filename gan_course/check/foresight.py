@@ -311,7 +311,7 @@ BILLS: dict[str, Callable[[int, int, int, float], float]] = {
 
 @exercise(
     "foresight-bill",
-    praise="Five unrolled steps a round: six gradients in the place of one.",
+    praise="Five unrolled steps a round: six gradients in place of one.",
     wrong=[
         *((slip, hint) for hint, slip in BILLS.items()),
         (lambda *given: [_bill(*given)], "has shape (1,)"),

@@ -244,6 +244,13 @@ def _without_asking(D: Callable[[Tensor], Tensor], x: Tensor, weight: float) -> 
     return weight * (gradient.norm(dim=1) - 1).square().mean()
 
 
+def _by_backward(D: Callable[[Tensor], Tensor], x: Tensor, weight: float) -> Tensor:
+    x = x.detach().requires_grad_()
+    D(x).sum().backward(create_graph=True)
+    assert x.grad is not None
+    return weight * (x.grad.norm(dim=1) - 1).square().mean()
+
+
 Penalized = Callable[[Tensor, float], Tensor]
 
 PENALTIES: dict[str, Penalized] = {
@@ -295,6 +302,7 @@ def _slip(penalized: Penalized) -> Callable[..., Tensor]:
         (lambda D, x, weight: _penalty(D, x, weight).item(), "It is a constant"),
         (_half_detached, "The value is right, but not its gradient"),
         (_without_asking, "RuntimeError"),
+        (_by_backward, "has left gradients"),
         (lambda D, x, weight: 3 * _penalty(D, x, weight), "weight times the mean"),
         (lambda D, x, weight: _gradient(D, x).norm(dim=1), "has shape (7,)"),
         (lambda D, x, weight: None, "returns nothing"),
@@ -325,6 +333,11 @@ def _penalties_mend(penalty: Callable[..., Any]) -> None:
     found = torch.autograd.grad(answer, (inner, outer), allow_unused=True)
     same = all(a is not None and torch.allclose(a, b) for a, b in zip(found, wanted, strict=True))
     expect(same, "The value is right, but not its gradient: is a part of it detached?")
+    expect(
+        inner.grad is None and outer.grad is None,
+        "The value is right, but `backward` has left gradients of D in the critic's `.grad`, "
+        "where the next step would find them: use `torch.autograd.grad`.",
+    )
 
 
 # --- how steep is the best critic -----------------------------------------------------------------

@@ -120,13 +120,19 @@ class Row:
 def find(places: Iterable[str | Path]) -> dict[str, Path]:
     """The submissions in files and folders, by the name that the table gives them.
 
+    A submission is named after its way from the one folder that was given, or else from the
+    folder that holds all of what was given.
+
     Raises
     ------
     FileNotFoundError
         If a place is not there, or holds no notebook.
     """
     found: dict[str, Path] = {}
-    for place in map(Path, places):
+    given = [Path(place) for place in places]
+    alone = len(given) == 1 and given[0].is_dir()
+    root = given[0] if alone else Path(os.path.commonpath([p.absolute().parent for p in given]))
+    for place in given:
         if not place.exists():
             raise FileNotFoundError(f"submissions: {place} is not there")
         files = [place] if place.is_file() else sorted(place.rglob("*.ipynb"))
@@ -134,9 +140,7 @@ def find(places: Iterable[str | Path]) -> dict[str, Path]:
         if not files:
             raise FileNotFoundError(f"submissions: {place} holds no file *.ipynb")
         for path in files:
-            name = path.relative_to(place.parent if place.is_file() else place).as_posix()
-            name = name if name not in found else path.as_posix()
-            found[name] = path
+            found[(path if alone else path.absolute()).relative_to(root).as_posix()] = path
     return found
 
 
@@ -308,7 +312,9 @@ def _row(name: str, digest: str, out: bytes, err: bytes) -> Row:
     results: list[dict[str, Any]] = []
     for line in out.splitlines():
         with suppress(ValueError):
-            results.append(json.loads(line))
+            found = json.loads(line)
+            if isinstance(found, dict):
+                results.append(found)
     if not results:
         told = " ".join(err.decode(errors="replace").split())[-300:]
         return Row(name, errors=(f"the grader failed: {told}",))

@@ -1,7 +1,7 @@
 """Starts the kernel of a submission under limits: ``python -m gan_course.grade.kernel``.
 
 Where the operating system has no such limits (Windows), or does not hold to them (macOS, for
-memory), only the grader's own watch is left: it looks ten times a second how much memory the
+memory), only the grader's own watch is left: it looks five times a second how much memory the
 processes of the submission take.
 """
 

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -173,7 +174,9 @@ class Session:
     def open(self) -> Iterator[None]:
         """Start the kernel; it is killed at the end."""
         try:
-            self._client.start_new_kernel(cwd=self.settings.folder, env=dict(os.environ))
+            # The verdicts leave by this process's stdout: the kernel must not inherit it.
+            closed = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            self._client.start_new_kernel(cwd=self.settings.folder, env=dict(os.environ), **closed)
             self._client.start_new_kernel_client()
             self._asking = self._kernel.blocking_client()
             self._asking.start_channels(iopub=False, stdin=False, hb=False, control=False)

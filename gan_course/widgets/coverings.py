@@ -26,12 +26,12 @@ Array = NDArray[np.float64]
 
 
 def inside(points: ArrayLike | None) -> list[list[float]]:
-    """Points of the unit disc, as plain numbers.
+    """Points of the unit disk, as plain numbers.
 
     Raises
     ------
     ValueError
-        Where they are not pairs of numbers, not all in the disc, or too many.
+        Where they are not pairs of numbers, not all in the disk, or too many.
     """
     values = np.asarray(START if points is None else points, dtype=np.float64)
     if values.size == 0:
@@ -41,14 +41,14 @@ def inside(points: ArrayLike | None) -> list[list[float]]:
     if len(values) > MOST:
         raise ValueError(f"points has {len(values)} points; allowed are at most {MOST}")
     if not (np.hypot(*values.T) <= 1 + _SAME).all():
-        raise ValueError(f"points={values.tolist()} must all lie in the unit disc")
+        raise ValueError(f"points={values.tolist()} must all lie in the unit disk")
     return [[float(x), float(y)] for x, y in values]
 
 
 def _candidates(points: Array) -> Array:
-    """Where the distance to the nearest point can be largest in the disc: ``(count, 2)``.
+    """Where the distance to the nearest point can be largest in the disk: ``(count, 2)``.
 
-    There three points are nearest, or two on the disc's edge, or it is the place on the edge that
+    There three points are nearest, or two on the disk's edge, or it is the place on the edge that
     is opposite to one. So it is an end of the stretch on which two points are the nearest, which
     lies on the line of places as far from the one as from the other.
     """
@@ -76,7 +76,7 @@ def _candidates(points: Array) -> Array:
 
 
 def farthest(points: ArrayLike) -> tuple[list[float], float]:
-    """The place of the unit disc farthest from the points, and its distance from the nearest.
+    """The place of the unit disk farthest from the points, and its distance from the nearest.
 
     Of equally far places it is the first that is found; without points it is the center.
     """
@@ -122,7 +122,7 @@ def _half_width(cosine: float) -> float:
 
 
 def _covered_edge(x: float, y: float, radius: float) -> tuple[float, float]:
-    """The arc of the unit circle within `radius` of a point of the disc."""
+    """The arc of the unit circle within `radius` of a point of the disk."""
     size = math.hypot(x, y)
     if size == 0:
         return 0.0, math.pi if radius >= 1 else 0.0
@@ -130,7 +130,7 @@ def _covered_edge(x: float, y: float, radius: float) -> tuple[float, float]:
 
 
 def _outside(x: float, y: float, radius: float) -> tuple[float, float]:
-    """The arc of the circle around a point of the disc that is not in the disc."""
+    """The arc of the circle around a point of the disk that is not in the disk."""
     size = math.hypot(x, y)
     if size == 0:
         return 0.0, math.pi if radius >= 1 else 0.0
@@ -138,7 +138,7 @@ def _outside(x: float, y: float, radius: float) -> tuple[float, float]:
 
 
 def share(radius: float, points: Sequence[Sequence[float]]) -> float:
-    """The part of the disc's area that the discs around the points cover, by Green's theorem."""
+    """The part of the disk's area that the disks around the points cover, by Green's theorem."""
     centers: list[tuple[float, float]] = []
     for x, y in points:
         if all(math.hypot(x - u, y - v) > _SAME for u, v in centers):
@@ -158,13 +158,13 @@ def share(radius: float, points: Sequence[Sequence[float]]) -> float:
 
 
 def evaluate(radius: float, points: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """How well discs of this radius around the points cover the unit disc.
+    """How well disks of this radius around the points cover the unit disk.
 
     Returns
     -------
     dict
         `count`, of the points; `share`, the part of the area covered; `farthest`, the largest
-        distance of a place of the disc from the nearest point; `net`, whether it is at most
+        distance of a place of the disk from the nearest point; `net`, whether it is at most
         `radius`; `separated`, whether the points are all farther than `radius` apart; `lower` =
         (1 / radius)^2 and `upper` = (1 + 2 / radius)^2, between which the size of the smallest
         net lies.
@@ -191,20 +191,20 @@ def describe(radius: float, found: dict[str, Any]) -> str:
     least, most = _whole_bounds(found)
     bounds = f"A smallest net of radius {radius:g} has at least {least} and at most {most} points"
     if count == 0:
-        return f"Unit disc of parameters, without any point. {bounds}."
+        return f"Unit disk of parameters, without any point. {bounds}."
     if found["net"]:
         verdict = "They are a net: no place is farther from all of them."
     else:
         verdict = f"A cross marks the farthest place, {found['farthest']:.2f} from the nearest."
     return (
-        f"Unit disc of parameters with {count} point{'s' * (count > 1)}, and discs of radius "
+        f"Unit disk of parameters with {count} point{'s' * (count > 1)}, and disks of radius "
         f"{radius:g} around them, which cover {_percent(found['share'])} % of the area. "
         f"{verdict} {bounds}."
     )
 
 
 def still_figure(radius: float, points: Sequence[Sequence[float]]) -> Figure:
-    """The explorable's disc at one state."""
+    """The explorable's disk at one state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 5.2), layout="constrained")
@@ -218,7 +218,7 @@ def still_figure(radius: float, points: Sequence[Sequence[float]]) -> Figure:
     found = evaluate(radius, points)
     count, (least, most) = found["count"], _whole_bounds(found)
     axes.set_title(
-        f"{count} point{'' if count == 1 else 's'}, {_percent(found['share'])} % of the disc "
+        f"{count} point{'' if count == 1 else 's'}, {_percent(found['share'])} % of the disk "
         f"covered\na smallest net of radius {radius:g} has {least} to {most} points",
         fontsize="medium",
         pad=24,
@@ -241,7 +241,7 @@ def _draw_disc(axes: Axes, radius: float, points: Sequence[Sequence[float]]) -> 
 
     edge = Circle((0, 0), 1, fill=False, ec="0.2", lw=1.5, zorder=3)
     axes.add_patch(edge)
-    disc = rf"disc of radius $\delta$ = {radius:g}"
+    disc = rf"disk of radius $\delta$ = {radius:g}"
     for i, (x, y) in enumerate(points):
         label = "_" if i else disc  # one entry in the legend for all
         for style in (

@@ -1,5 +1,5 @@
-// The unit disc to cover with discs of one radius: the reader places their centers, a net once no
-// place of the disc is farther than the radius from all of them.
+// The unit disk to cover with disks of one radius: the reader places their centers, a net once no
+// place of the disk is farther than the radius from all of them.
 
 export const RADIUS = [0.2, 1];
 export const TICK = 0.01;
@@ -15,8 +15,8 @@ const { hypot, sin, cos, atan2 } = Math;
 export const distance = (points, [x, y]) => points.reduce((least, [u, v]) => Math.min(least, hypot(x - u, y - v)), Infinity);
 
 /**
- * Where the distance to the nearest point can be largest in the disc. There three points are
- * nearest, or two on the disc's edge, or it is the place on the edge that is opposite to one. So it is
+ * Where the distance to the nearest point can be largest in the disk. There three points are
+ * nearest, or two on the disk's edge, or it is the place on the edge that is opposite to one. So it is
  * an end of the stretch on which two points are the nearest, on the line as far from the one as from the other.
  */
 function candidates(points) {
@@ -44,7 +44,7 @@ function candidates(points) {
   return found;
 }
 
-/** The place of the disc farthest from the points, the first of equals, and its distance; the center without points. */
+/** The place of the disk farthest from the points, the first of equals, and its distance; the center without points. */
 export function farthest(points) {
   if (!points.length) return { place: [0, 0], distance: Infinity };
   const places = candidates(points);
@@ -80,19 +80,19 @@ function merged(arcs) {
 const clamp = (value, [low, high]) => Math.min(high, Math.max(low, value));
 const halfWidth = (cosine) => Math.acos(clamp(cosine, [-1, 1]));
 
-/** The arc of the unit circle within the radius of a point of the disc. */
+/** The arc of the unit circle within the radius of a point of the disk. */
 function coveredEdge([x, y], radius) {
   const size = hypot(x, y);
   return size === 0 ? [0, radius >= 1 ? Math.PI : 0] : [atan2(y, x), halfWidth((1 + size * size - radius * radius) / (2 * size))];
 }
 
-/** The arc of the circle around a point of the disc that is not in the disc. */
+/** The arc of the circle around a point of the disk that is not in the disk. */
 function outside([x, y], radius) {
   const size = hypot(x, y);
   return size === 0 ? [0, radius >= 1 ? Math.PI : 0] : [atan2(y, x), halfWidth((1 - size * size - radius * radius) / (2 * radius * size))];
 }
 
-/** The part of the disc's area that the discs around the points cover, by Green's theorem. */
+/** The part of the disk's area that the disks around the points cover, by Green's theorem. */
 export function share(radius, points) {
   const centers = [];
   for (const point of points) if (distance(centers, point) > SAME) centers.push(point);
@@ -112,7 +112,7 @@ export function share(radius, points) {
   return area / Math.PI;
 }
 
-/** How well discs of this radius around the points cover the unit disc; see the package's `coverings.evaluate`. */
+/** How well disks of this radius around the points cover the unit disk; see the package's `coverings.evaluate`. */
 export function evaluate(radius, points) {
   const far = farthest(points);
   const net = far.distance <= radius + SAME;
@@ -145,7 +145,7 @@ export function verdict(radius, found) {
   if (!found.count) return "No point yet: nothing is covered.";
   if (found.net && found.separated) return `A net. All points are farther than ${within} apart; at most ${most(found)} such points fit.`;
   if (found.net) return `A net. Some points are within ${within} of each other, so it may have more points than it needs.`;
-  if (found.count < least(found)) return `Not a net, wherever they are: ${found.count} discs of radius ${within} have less area than the unit disc.`;
+  if (found.count < least(found)) return `Not a net, wherever they are: ${found.count} disks of radius ${within} have less area than the unit disk.`;
   return `Not a net: the cross is ${length(found.farthest)} from the nearest point.`;
 }
 
@@ -166,13 +166,13 @@ function set(node, attributes) {
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
 }
 
-/** The nearest place of the disc. */
+/** The nearest place of the disk. */
 const inDisc = ([x, y]) => {
   const size = hypot(x, y);
   return size > 1 ? [x / size, y / size] : [x, y];
 };
 
-/** The unit disc, a handle for each point, and what the discs around the points cover. */
+/** The unit disk, a handle for each point, and what the disks around the points cover. */
 class Disc {
   /** `hand` is told of what the reader does: `add(point)`, `addFarthest()`, `move(i, point)`, `remove(i)`, `select(i)`. */
   constructor(state, hand) {
@@ -323,7 +323,7 @@ class Disc {
     set(this.cross, { d: shown ? `M${(x - 6).toFixed(2)} ${(y - 6).toFixed(2)}l12 12m0-12l-12 12` : "", "data-x": found.place[0], "data-y": found.place[1] });
     this.syncHandles(points, selected);
     const keys = found.count ? " The arrow keys move a point, Enter adds one at the farthest place, Delete removes it, Page Down goes to the next." : "";
-    this.svg.setAttribute("aria-label", `Unit disc with ${counted(found.count)}.${keys}`);
+    this.svg.setAttribute("aria-label", `Unit disk with ${counted(found.count)}.${keys}`);
   }
 }
 
@@ -494,7 +494,7 @@ function render({ model, el }) {
       "div",
       { class: "gc-halves" },
       make("div", { class: "gc-part" }, holder, key),
-      make("div", { class: "gc-part gc-side" }, slider.node, row, make("label", {}, box, "discs of half the radius (the proof’s)"), numbers, words, fine),
+      make("div", { class: "gc-part gc-side" }, slider.node, row, make("label", {}, box, "disks of half the radius (the proof’s)"), numbers, words, fine),
     ),
     spoken.node,
   );

@@ -260,9 +260,9 @@ def phase_portrait(
 
 
 def epsilon_net(radius: float = 0.5, points: ArrayLike | None = None) -> EpsilonNet | Still:
-    r"""The unit disc to cover with discs of one radius, whose centers the reader places.
+    r"""The unit disk to cover with disks of one radius, whose centers the reader places.
 
-    The centers are a net where no place of the disc is farther than the radius from all of them;
+    The centers are a net where no place of the disk is farther than the radius from all of them;
     a smallest net has between :math:`(1/\delta)^2` and :math:`(1 + 2/\delta)^2` points
     (Vershynin, 2018, corollary 4.2.13). The state is in `radius` and `points`, the numbers in
     `readout`: see `gan_course.widgets.coverings.evaluate`.
@@ -270,9 +270,9 @@ def epsilon_net(radius: float = 0.5, points: ArrayLike | None = None) -> Epsilon
     Parameters
     ----------
     radius
-        Of the discs, :math:`\delta`, from 0.2 to 1.
+        Of the disks, :math:`\delta`, from 0.2 to 1.
     points
-        The first centers, pairs in the unit disc, at most 200; none of them is `[]`.
+        The first centers, pairs in the unit disk, at most 200; none of them is `[]`.
 
     Raises
     ------

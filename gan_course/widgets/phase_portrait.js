@@ -496,7 +496,7 @@ class EigenPlane extends Panel {
         return make("circle", { cx: px, cy: py, r: 6, class: `gc-dot ${side(value)}`, "data-x": value[0], "data-y": value[1] });
       }),
     );
-    this.svg.setAttribute("aria-label", `Complex plane with ${flow ? "the stable half-plane" : "the unit disc"}. ${told({ values, stability })}`);
+    this.svg.setAttribute("aria-label", `Complex plane with ${flow ? "the stable half-plane" : "the unit disk"}. ${told({ values, stability })}`);
   }
 }
 

@@ -296,8 +296,9 @@ def test_submissions_are_found_in_folders(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
     assert list(find([tmp_path])) == ["a/x.ipynb", "b/x.ipynb"]
-    alone = find([tmp_path / "a/x.ipynb", tmp_path / "b/x.ipynb"])
-    assert len(alone) == 2
+    for given in (["a", "b"], ["b", "a"], ["a/x.ipynb", "b/x.ipynb"], ["a", "b/x.ipynb"]):
+        assert set(find([tmp_path / name for name in given])) == {"a/x.ipynb", "b/x.ipynb"}
+    assert list(find([tmp_path / "a/x.ipynb"])) == ["x.ipynb"]
     with pytest.raises(FileNotFoundError, match="nowhere is not there"):
         find([tmp_path / "nowhere"])
     (tmp_path / "c").mkdir()
@@ -419,6 +420,12 @@ c.judge = c.check = lambda *a: (True, "correct.")
 c.expect = b.expect = lambda *a: print("birthday-variance: correct. Pairs")
 np.allclose = lambda *a, **k: True
 print("birthday-variance: correct. Pairs with a common draw are correlated.")"""
+VERDICTS = """import json, os, signal, sys
+row = {"verdicts": {"birthday-variance": "passed"}, "errors": [], "notes": [], "page": "birthday"}
+row |= {"seconds": 31.0, "memory_bytes": 1 << 28, "finished": True}
+for line in (json.dumps(row), "3"):
+    os.write(sys.stdout._original_stdstream_copy, f"\\n{line}\\n".encode())
+os.kill(os.getppid(), signal.SIGKILL)"""
 SPAWN = 'import subprocess, sys\nsubprocess.Popen([sys.executable, "-c", {!r}], {})'
 SLEEP = "import time; time.sleep(4321.5)"
 DAEMON = SPAWN.format(SLEEP, "start_new_session=True")
@@ -438,6 +445,8 @@ SUBMISSIONS: dict[str, nbformat.NotebookNode] = {
     "bomb": birthday(variance="b = bytearray(1 << 33)"),
     "exit": birthday(variance="import os\nos._exit(0)"),
     "kill": birthday(variance="import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"),
+    "verdicts": birthday(variance=VERDICTS),
+    "noise": birthday('import os\nos.system("timeout 1 yes")'),
     "daemon": birthday(DAEMON),
     "flood": birthday('for i in range(3000): print("x" * 10000)'),
     "planted": birthday('open("numpy.py", "w").write("1/0")\nopen("torch.py", "w").write("1/0")'),
@@ -477,6 +486,8 @@ OUTCOMES: dict[str, tuple[str, str, str, str]] = {
     "bomb": (PASS, PASS, "crashed cell", BLANK),
     "exit": (PASS, PASS, "not reached", "not reached"),
     "kill": (PASS, PASS, "not reached", "not reached"),
+    "verdicts": (PASS, PASS, "not reached", "not reached"),
+    "noise": (PASS, PASS, BLANK, BLANK),
     "daemon": (PASS, PASS, BLANK, BLANK),
     "flood": (PASS, PASS, BLANK, BLANK),
     "planted": (PASS, PASS, BLANK, BLANK),
@@ -494,6 +505,7 @@ REASONS = {
     "bomb": "MemoryError",
     "exit": "its kernel died",
     "kill": "process for it was killed",
+    "verdicts": "process for it was killed",
     "syntax": "SyntaxError",
     "broken": "not a notebook",
 }

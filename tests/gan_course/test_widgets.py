@@ -532,7 +532,7 @@ def test_epsilon_net_still() -> None:
     assert state(widget) == {"radius": 0.3, "points": points}
     assert widget.readout == coverings.evaluate(0.3, points)
     alt = html(widget).select_one("img")["alt"]
-    assert "with 3 points, and discs of radius 0.3 around them, which cover 27 % of" in alt
+    assert "with 3 points, and disks of radius 0.3 around them, which cover 27 % of" in alt
     assert "A cross marks the farthest place" in alt
     assert "A smallest net of radius 0.3 has at least 12 and at most 58 points" in alt
     whole: Any = widgets.epsilon_net(points=np.array(HEXAGON))
@@ -545,13 +545,13 @@ def test_epsilon_net_still() -> None:
 
 def test_the_nets_still_says_what_it_shows() -> None:
     for points, title, names in [
-        (coverings.START, "3 points, 71.3 %", ["disc of radius", "point", "farthest place"]),
-        (HEXAGON, "7 points, 100 %", ["disc of radius", "point"]),
-        ([(0, 0)], "1 point, 25 %", ["disc of radius", "point", "farthest place"]),
+        (coverings.START, "3 points, 71.3 %", ["disk of radius", "point", "farthest place"]),
+        (HEXAGON, "7 points, 100 %", ["disk of radius", "point"]),
+        ([(0, 0)], "1 point, 25 %", ["disk of radius", "point", "farthest place"]),
         ([], "0 points, 0 %", []),
     ]:
         (axes,) = coverings.still_figure(0.5, points).axes
-        assert axes.get_title().startswith(f"{title} of the disc covered")
+        assert axes.get_title().startswith(f"{title} of the disk covered")
         assert "a smallest net of radius 0.5 has 4 to 25 points" in axes.get_title()
         legend = axes.get_legend()
         shown = [text.get_text() for text in legend.get_texts()] if legend else []
@@ -571,7 +571,7 @@ def test_epsilon_net_live() -> None:
     sent = [[math.cos(k), math.sin(k)] for k in range(20)]  # on the edge but for rounding
     widget.points = sent
     assert widget.points == sent
-    with pytest.raises(ValueError, match=r"points=.* must all lie in the unit disc"):
+    with pytest.raises(ValueError, match=r"points=.* must all lie in the unit disk"):
         widget.points = [[0.9, 0.9]]
 
 
@@ -580,8 +580,8 @@ def test_epsilon_net_live() -> None:
     [
         ({"radius": 0.1}, r"radius=0.1 must lie in \[0.2, 1\]"),
         ({"radius": math.nan}, r"radius=nan must lie in"),
-        ({"points": [[1, 1]]}, r"points=.* must all lie in the unit disc"),
-        ({"points": [[math.nan, 0]]}, r"points=.* must all lie in the unit disc"),
+        ({"points": [[1, 1]]}, r"points=.* must all lie in the unit disk"),
+        ({"points": [[math.nan, 0]]}, r"points=.* must all lie in the unit disk"),
         ({"points": [0.1, 0.2]}, r"points has shape \(2,\); allowed are pairs"),
         ({"points": [[0, 0, 0]]}, r"points has shape \(1, 3\)"),
         ({"points": np.zeros((201, 2))}, r"points has 201 points; allowed are at most 200"),

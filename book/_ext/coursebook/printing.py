@@ -20,6 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.fileutil import copy_asset_file
+from sphinx_exercise.nodes import exercise_enumerable_node
 
 from coursebook.tex import Macros
 from coursebook.widgets import EMBEDDED, is_widget
@@ -27,12 +28,14 @@ from coursebook.widgets import EMBEDDED, is_widget
 TARGET = "gan-course.tex"
 # The class of Jupyter Book asks for the package bbm, whose fonts many installations lack.
 STAND_INS = {"bbm.sty": "\\ProvidesPackage{bbm}\n\\newcommand{\\mathbbm}[1]{\\mathbb{#1}}\n"}
+LACKING = {"setminus": r"\mathbin{\backslash}"}  # signs that the fonts of LaTeX lack
+ONE_PAGE = 15  # rows; a longer table may go on over pages
 ELEMENTS = {"papersize": "a4paper", "figure_align": "H", "fncychap": ""}
 
 
 def preamble(macros: Macros) -> str:
     """The site's macros as LaTeX commands, defined last so that no package takes their place."""
-    lines = [_definition(name, macro) for name, macro in sorted(macros.items())]
+    lines = [_definition(name, macro) for name, macro in sorted((LACKING | dict(macros)).items())]
     return "\\AtBeginDocument{%\n" + "".join(f"  {line}%\n" for line in lines) + "}\n"
 
 
@@ -121,6 +124,45 @@ class Paper(SphinxPostTransform):
                 file.insert(0, _latex("\\appendix"))
 
 
+def finish(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Change what has to change once all tables are made and all links are resolved."""
+    if app.builder.name == "latex":
+        _link_exercises(doctree, getattr(app.env, "sphinx_exercise_registry", {}))
+        for table in doctree.findall(nodes.table):
+            _share_width(table)
+
+
+def _link_exercises(doctree: nodes.document, known: Mapping[str, Any]) -> None:
+    """Those of other pages, too, which sphinx-exercise leaves to Sphinx without a label."""
+    for exercise in list(doctree.findall(exercise_enumerable_node)):
+        name = f"{exercise['docname']}:{exercise['label']}"
+        label = _latex(f"\\phantomsection\\label{{\\detokenize{{{name}}}}}")
+        exercise.parent.insert(exercise.parent.index(exercise), label)
+    for link in list(doctree.findall(addnodes.number_reference)):
+        uri = str(link.get("refuri", ""))
+        if uri.rpartition("#")[2] in known:
+            link.replace_self(nodes.reference("", link.astext(), refuri=uri, internal=True))
+
+
+def _share_width(table: nodes.table) -> None:
+    """LaTeX breaks no line in a table of several pages, unless its columns have widths."""
+    rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
+    columns = list(table.findall(nodes.colspec))
+    if len(rows) > ONE_PAGE and all(len(row) == len(columns) for row in rows):
+        table["classes"] = ["colwidths-given", "longtable"]
+        for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+            texts = [cell.astext() for cell in cells]
+            word = max(len(word) for text in texts for word in text.split() or [""])
+            mean = sum(map(len, texts)) / len(texts)
+            column["colwidth"] = max(min(word, 16), min(round(mean) + 3, 48))
+        for name in list(table.findall(nodes.literal)):
+            first, *others = name.astext().split("-")
+            name.children = [nodes.Text(first)]
+            for part in others:
+                name += [nodes.Text("-"), nodes.raw("", r"\allowbreak{}", format="latex")]
+                name += nodes.Text(part)
+
+
 def _latex(text: str) -> nodes.raw:
     return nodes.raw("", f"\n{text}\n", format="latex")
 
@@ -132,3 +174,4 @@ def setup(app: Sphinx) -> None:
     app.add_post_transform(Paper)
     app.connect("config-inited", configure, priority=100)
     app.connect("builder-inited", prepare)
+    app.connect("doctree-resolved", finish, priority=900)

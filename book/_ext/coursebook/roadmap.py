@@ -253,7 +253,7 @@ def _arc(start: float, end: float, share: float) -> str:
 
 def _name(stop: Stop, y: float, index: int, color: int, address: str) -> str:
     """A linked title, with a dot before a page's; what a finger meets is as high as the line."""
-    lines = textwrap.wrap(stop.name, LETTERS) if stop.is_page else [stop.name]
+    lines = textwrap.wrap(stop.name, LETTERS)
     left, x = LEFT - 8, LEFT + 14 if stop.is_page else LEFT - 5
     first = y + 5 - LINE / 2 * (len(lines) - 1)
     spans = "".join(
