@@ -62,6 +62,11 @@ Look.
 
 By {prf:ref}`thm-page`, {eq}`eq-page` and {numref}`fig-page`, and not by erratum {erratum}`7`.
 
+```{exercise} To do
+:label: page-exercise
+What is $\R \setminus \R$?
+```
+
 ```{figure} picture.svg
 :name: fig-page
 :alt: A box.
@@ -76,13 +81,14 @@ from gan_course import widgets
 widgets.two_gaussians(mu=1)
 ```
 """
+LONG = "| name | words |\n|---|---|\n" + "| `a-long-name` | many words |\n" * 40
 FILES = {
     "book/index.md": "# A book\n\nWords.\n\n## How to read it\n\n```{roadmap}\n```\n",
-    "book/0-none/index.md": "# None\n\nWords.\n",
+    "book/0-none/index.md": "# None\n\nWords, as in {numref}`page-exercise`.\n",
     "book/1-one/index.md": "# One\n\nWords.\n",
     "book/1-one/page.md": PAGE,
     "book/1-one/picture.svg": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-    "book/appendix/errata.md": "# Last\n\n```{errata} ../errata.yml\n```\n",
+    "book/appendix/errata.md": "# Last\n\n```{errata} ../errata.yml\n```\n\n" + LONG,
     "book/errata.yml": """sources: {notes: The notes}
 rows: [{number: 7, source: notes, place: p. 1, kind: M, says: a, right: b, settled: c}]
 """,
@@ -156,6 +162,11 @@ def test_latex_has_the_numbers_macros_and_pictures_of_the_site(written: Path) ->
     (still,) = re.findall(r"\{\{(still-\w+)\}\.png\}", text)
     assert (written / f"{still}.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" not in text
+    there = r"\detokenize{book/1-one/page:page-exercise}"
+    assert rf"\label{{{there}}}" in text
+    assert rf"\hyperref[{there}]{{\sphinxcrossref{{Exercise 1.1}}}}" in text
+    assert r"\begin{longtable}{\X{14}{27}\X{13}{27}}" in text  # letters of a long name, and 3 more
+    assert r"a\sphinxhyphen{}\allowbreak{}long\sphinxhyphen{}\allowbreak{}name" in text
 
 
 @pytest.mark.slow
