@@ -92,6 +92,7 @@ print(json.dumps(survivors))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITNESSES, ids=lambda page: page.stem)
 def test_witnesses_fail_when_mutated(page: Path) -> None:
     code = RUNNER.format(folder=str(Path(__file__).parent), page=str(page))
@@ -151,6 +152,7 @@ def _namespace(page: Path, names: dict[Path, dict[str, Any]]) -> dict[str, Any]:
     return dict(names[page])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", LABELS)
 def test_solution_passes_and_stub_does_not(
     label: str, names: dict[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch

@@ -118,7 +118,7 @@ DATA = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", DATA, ids=repr)
+@pytest.mark.parametrize("value", DATA)
 def test_data_come_back_as_they_were(value: Any) -> None:
     back = decode(json.loads(json.dumps(encode(value))))
     assert type(back) is type(value)
@@ -147,7 +147,6 @@ def test_special_data_come_back() -> None:
         object(), len, torch.nn.Linear(1, 1), torch.ones(2, requires_grad=True), [print],
         np.array([None]), torch.nn.Parameter(torch.ones(1)),
     ],
-    ids=repr,
 )  # fmt: skip
 def test_what_is_not_data_is_refused(value: Any) -> None:
     with pytest.raises(NotData):
