@@ -96,10 +96,12 @@ def test_the_site_tells_the_measured_run_and_others_the_budget(
     texts = {}
     for builder, file in (("html", "index.html"), ("text", "index.txt")):
         app = _app(tmp_path, builder)
-        app.build()
-        texts[builder] = Path(app.outdir, file).read_text(encoding="utf-8")
-        assert pages.minutes_of(app.env) == {"index": (5, 0)}
-        app.cleanup()
+        try:
+            app.build()
+            texts[builder] = Path(app.outdir, file).read_text(encoding="utf-8")
+            assert pages.minutes_of(app.env) == {"index": (5, 0)}
+        finally:
+            app.cleanup()
     assert "34 seconds to run (measured when this site was built)" in texts["html"]
     assert "under a minute to run on two CPU cores" in texts["text"]
     for text in texts.values():

@@ -113,11 +113,12 @@ class Book:
     def build(self, builder: str = "html") -> tuple[str, str]:
         """The first page, and the warnings."""
         app: Any = SphinxTestApp(builder, srcdir=self.folder)
-        app.build()
-        warnings = app.warning.getvalue()
-        text = Path(app.outdir, f"index.{builder}").read_text(encoding="utf-8")
-        app.cleanup()
-        return text, warnings
+        try:
+            app.build()
+            text = Path(app.outdir, f"index.{builder}").read_text(encoding="utf-8")
+            return text, app.warning.getvalue()
+        finally:
+            app.cleanup()
 
     def needs(self) -> list[str]:
         return [

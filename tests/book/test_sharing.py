@@ -156,6 +156,7 @@ def test_a_report_names_its_page() -> None:
 
 CONF = """
 extensions = ["myst_parser", "coursebook.colophon", "coursebook.sharing"]
+source_suffix = {".md": "markdown"}  # the default holds what other books of this process added
 html_theme = "basic"
 html_title = "Book"
 html_theme_options = {"repository_url": "https://github.com/someone/copy"}
@@ -175,8 +176,10 @@ def test_pages_and_sitemap(repository: Path) -> None:
         footers: dict[str, str] = {}
         app.connect("html-page-context", lambda *a: footers.update({
             a[1]: a[3].get("theme_extra_footer", "")}), priority=999)  # fmt: skip
-        app.build()
-        app.cleanup()
+        try:
+            app.build()
+        finally:
+            app.cleanup()
         build.footers = footers  # type: ignore[attr-defined]
         return Path(app.outdir)
 

@@ -50,6 +50,7 @@ ROOT = Path(__file__).parents[2]
 # --- answers as data ------------------------------------------------------------------------------
 
 IN_THE_KERNEL = {
+    "curvature-hvp",  # a function as argument
     "foresight-unrolled",  # gradients through the answer
     "game-critic-step",  # networks and an optimizer
     "penalties-mend",  # gradients through the answer

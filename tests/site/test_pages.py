@@ -100,7 +100,7 @@ def test_the_way_through_the_book_shows_a_pages_own_arcs(browser: Browser, addre
         arcs = "() => [...document.querySelectorAll('svg.roadmap .arcs path')]" \
             ".filter((arc) => getComputedStyle(arc).opacity === '1').length"  # fmt: skip
         every = page.evaluate(arcs)
-        stops.first.focus()
+        page.locator("svg.roadmap a.page[href*='1-gan-paradigm/game']").focus()
         page.keyboard.press("Tab")
         page.wait_for_timeout(500)
         shown = page.evaluate(arcs)
