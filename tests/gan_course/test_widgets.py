@@ -1176,7 +1176,8 @@ def test_the_deltas_numbers_are_those_of_features(given: Any) -> None:
     right = features.approximate_delta(drawn, latent, bandwidth=1.0, ridge=ridge)
     now = deltas.evaluate(*given)
     assert now["error"] == pytest.approx(right.error, abs=1e-12)
-    assert now["size"] == pytest.approx(right.size, rel=1e-9)
+    # A ridge of 1e-8 lets rounding (1e-16) move the weights by 1e-8 of their size.
+    assert now["size"] == pytest.approx(right.size, rel=1e-7)
 
 
 def test_the_deltas_first_feature_is_constant_and_the_others_stay() -> None:
