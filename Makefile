@@ -40,7 +40,7 @@ check: .venv/.installed ## lint, types, unit tests and gates: the daily check
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet . || { echo "Badly formatted files; mend with: make format" >&2; exit 1; }
 	@.venv/bin/mypy
-	@$(PY) -m pytest -q -m "not slow"
+	@$(PY) -m pytest -q -m "not slow" -n logical --maxprocesses=4 --dist loadgroup
 
 .PHONY: format
 format: .venv/.installed ## format the Python files
