@@ -2514,9 +2514,10 @@ def test_the_clouds_controls_reach_the_numbers_and_the_picture(two: Page) -> Non
     two.get_by_role("button", name="Restart").click()
     assert_the_clouds_are_right(two, clipped, 0)
     two.locator("select[data-trait=regularizer]").select_option("none")
-    assert two.locator("select[data-trait=strength]").is_disabled()
     assert_the_clouds_are_right(two, clipped | {"regularizer": "none", "strength": 0}, 0)
+    assert two.locator("select[data-trait=strength]").is_disabled()
     two.locator("select[data-trait=regularizer]").select_option("clipping")
+    assert_the_clouds_are_right(two, clipped, 0)
     assert two.locator("select[data-trait=strength]").input_value() == "0.1"  # as it was left
     two.get_by_role("button", name="Reset").click()
     assert_the_clouds_are_right(two, cloud_state(), 0)
