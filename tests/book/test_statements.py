@@ -17,7 +17,7 @@ from sphinx.testing.util import SphinxTestApp
 
 CONF = """
 extensions = ["myst_nb", "sphinx_proof", "sphinx_exercise", "coursebook.chapters",
-              "coursebook.statements"]
+              "coursebook.statements", "coursebook.search"]
 numfig = True
 numfig_secnum_depth = 1
 nb_execution_mode = "off"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_search_finds_a_theorem(browser: Browser, site: Path, address: str, serv
         page.locator("#search-results li a").first.wait_for(timeout=20_000)
         found = [str(a.get_attribute("href")) for a in page.locator("#search-results li a").all()]
         assert any("3-statistics/weak.html" in link for link in found), found
+
+
+@pytest.mark.parametrize("query", ["Hoeffding", "sigma", "slope"])
+def test_search_sets_formulas(browser: Browser, address: str, query: str) -> None:
+    """Of what a summary quotes; one that is cut in two is left out."""
+    with sitechecks.Visit(browser, address) as visit:
+        page = visit.goto(f"search.html?q={query}")
+        results = page.locator("#search-results")
+        results.locator("mjx-container").first.wait_for(timeout=20_000)
+        page.wait_for_load_state("networkidle")
+        page.evaluate("() => MathJax.startup.promise")
+        summaries = results.locator("p.context").all_inner_texts()
+        assert len(summaries) >= 5
+        assert not [text for text in summaries if re.search(r"\\[()\[\]]|\\\.\.\.$", text)]
+        assert results.locator("mjx-merror").count() == 0
+        said = any(query.lower() in text.lower() for text in summaries)
+        assert (results.locator("p.context .highlighted").count() > 0) == said
+        assert visit.troubles == []
 
 
 def test_the_way_through_the_book_shows_a_pages_own_arcs(browser: Browser, address: str) -> None:

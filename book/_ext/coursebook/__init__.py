@@ -4,9 +4,10 @@
 changed, `prerun` runs pages side by side, `numbers` quotes measured numbers in prose, `ledger`
 lists claims, `errata` the lectures' mistakes, `statements` the theorems and what tests them,
 `glossary` links terms, `syllabus` plans lessons, `pages` adds launch buttons and times, `roadmap`
-draws what pages need, `colophon` ends each page, `sharing` describes pages to other sites,
-`loading` shows text before scripts run, `printing` puts the book on paper, `widgets` keeps widgets
-alive without a kernel, `accessibility` mends the theme, and `notebooks` writes the notebooks.
+draws what pages need, `search` finds statements by name, `colophon` ends each page, `sharing`
+describes pages to other sites, `loading` shows text before scripts run, `printing` puts the book on
+paper, `widgets` keeps widgets alive without a kernel, `accessibility` mends the theme, and
+`notebooks` writes the notebooks.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from coursebook import (
     prerun,
     printing,
     roadmap,
+    search,
     sharing,
     statements,
     syllabus,
@@ -56,6 +58,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         prerun,
         printing,
         roadmap,
+        search,
         sharing,
         statements,
         syllabus,

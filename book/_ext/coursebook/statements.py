@@ -265,28 +265,6 @@ def _line(cells: list[nodes.Node]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in cells))
 
 
-def name_in_search(app: Sphinx) -> list[tuple[str, dict[str, Any], str]]:
-    """Let the search know statements and exercises by their names alone; adds no pages.
-
-    Sphinx has indexed their titles as they stand, in parentheses and with cited works. Its search
-    compares a query with whole titles, and takes one of which the query is at least half.
-    """
-    indexer = getattr(app.builder, "indexer", None)
-    if indexer is None:
-        return []
-    for docname, page in pages_of(app.env).items():
-        names = {statement.label: statement.title for statement in page.statements}
-        titles = indexer._all_titles.get(docname, ())
-        named = [(names.get(target) or _bare(title), target) for title, target in titles]
-        indexer._all_titles[docname] = [(title, target) for title, target in named if title]
-    return []
-
-
-def _bare(title: str) -> str:
-    inside = title.startswith(" (") and title.endswith(")")
-    return title[2:-1] if inside else title.strip()
-
-
 def purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     """Forget a page that is read again or gone."""
     pages_of(env).pop(docname, None)
@@ -307,6 +285,5 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-read", collect)
     app.connect("env-updated", rewrite)
     app.connect("doctree-resolved", resolve)
-    app.connect("html-collect-pages", name_in_search)
     app.connect("env-purge-doc", purge)
     app.connect("env-merge-info", merge)
