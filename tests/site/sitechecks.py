@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -49,10 +49,10 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, handler: type[SimpleHTTPRequestHandler] = _Quiet) -> Iterator[str]:
     """Serve a folder on localhost; gives the address, with its closing slash."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    factory = functools.partial(handler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), factory)
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -290,18 +290,9 @@ class _Compressing(_Quiet):
         self.wfile.write(body)
 
 
-@contextmanager
-def served_compressed(site: Path, packages: Path) -> Iterator[str]:
+def served_compressed(site: Path, packages: Path) -> AbstractContextManager[str]:
     """Serve the site as a host does; gives its address, with its closing slash."""
-    handler = type("Handler", (_Compressing,), {"packages": packages})
-    factory = functools.partial(handler, directory=str(site))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), factory)
-    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
+    return served(site, type("Handler", (_Compressing,), {"packages": packages}))
 
 
 def largest_paint(browser: Browser, url: str, line: str) -> float:
