@@ -84,6 +84,19 @@ def test_page_works_without_a_server(browser: Browser, site: Path, name: str) ->
         assert visit.troubles == []
 
 
+@pytest.mark.parametrize(("viewport", "scheme"), [("desktop", "dark"), ("phone", "light")])
+@pytest.mark.parametrize("name", FROM_A_FOLDER)
+def test_what_surrounds_a_page_is_accessible_in_the_other_scheme(
+    browser: Browser, address: str, name: str, viewport: str, scheme: str
+) -> None:
+    """The contents at both sides are seen on a desktop only, the bars on a phone only."""
+    with sitechecks.Visit(browser, address, viewport) as visit:
+        page = visit.goto(f"{name}.html")
+        assert sitechecks.fold_complaints(page) == []
+        assert sitechecks.axe_complaints(page, scheme) == []
+        assert visit.troubles == []
+
+
 @pytest.mark.parametrize("served", [True, False])
 def test_search_finds_a_theorem(browser: Browser, site: Path, address: str, served: bool) -> None:
     with sitechecks.Visit(browser, address if served else f"{site.as_uri()}/") as visit:
