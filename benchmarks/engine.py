@@ -39,7 +39,7 @@ SETTINGS = [  # name, width, depth, compiled, seed-iterations a measurement, the
     ("WGAN-GP", 64, 2, False, 1600, 4.0),
     ("WGAN-GP", 64, 2, True, 3200, 7.0),
     ("WGAN-GP", 128, 2, False, 640, 3.5),
-    ("WGAN-GP", 512, 3, False, 64, 2.3),
+    ("WGAN-GP", 512, 3, False, 128, 2.3),
 ]
 PLAIN = {"non-saturating": plain.non_saturating, "WGAN-GP": plain.wgan_gp}
 
@@ -71,12 +71,12 @@ def engine(
 def rate(
     name: str, width: int, depth: int, seeds: int, steps: int, batch: int = 256, **options: Any
 ) -> float:
-    """Seed-iterations a second of the engine; where it compiles, from the first step on."""
+    """Seed-iterations a second of the engine, from the first step on."""
     begin = time.perf_counter()
 
     def first_step(run: Run) -> NDArray[np.float64]:
         nonlocal begin
-        if options.get("compile") and run.steps == []:
+        if run.steps == []:
             begin = time.perf_counter()
         return np.zeros(len(run.seeds))
 
