@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
+from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import engine, features, plain
-from gan_course import nets
+from gan_course import nets, train
 from gan_course.features import _Minibatches
 from gan_course.random import Streams
-from gan_course.train import Adam, _Group, _Plan, _start
+from gan_course.train import Adam, Run, _Group, _Plan, _start
 
 
 @pytest.mark.parametrize("name", engine.PLAIN)
@@ -57,6 +59,17 @@ def test_table_says_ratio_and_target(
     assert min(loop, ours) > 0
     assert ratio == pytest.approx(ours / loop, rel=0.8)
     torch.set_num_threads(1)
+
+
+def test_rate_counts_from_the_first_step_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ensemble that takes a second to build, and far less to play."""
+
+    def slow_start(*arguments: Any) -> Run:
+        time.sleep(1)
+        return _start(*arguments)
+
+    monkeypatch.setattr(train, "_start", slow_start)
+    assert engine.rate("non-saturating", 8, 2, 2, 4, 16) > 2 * 4 / 1.0
 
 
 def test_plain_step_and_fit_move_theta_alike() -> None:
