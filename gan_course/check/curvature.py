@@ -403,20 +403,27 @@ DAMPINGS: dict[str, Callable[..., float]] = {
             d if after > before else _next(d, before, after, g, B, delta)
         )
     ),
+    "The rule says below 1/4 and above 3/4: at these ratios themselves the damping stays.": (
+        lambda d, before, after, g, B, delta: _rule(
+            d, 0.5 + (1 + 1e-9) * ((before - after) / _fall(g, B, delta) - 0.5)
+        )
+    ),
     "The damping never moves.": lambda d, before, after, g, B, delta: d,
 }
 """What to say where the dampings are those of a known slip."""
 
 
 def _cases() -> list[Arguments]:
-    """Steps whose ratios are known: all regions, and near all limits."""
+    """Steps whose ratios are known: all regions, near all limits, and (without rounding) at two."""
     rng = np.random.default_rng(3)
     root = rng.normal(size=(4, 4))
     B, g, damping = root @ root.T, rng.normal(size=4), 0.8
     delta = np.float64(-0.7) * np.asarray(np.linalg.solve(B + damping * np.eye(4), g), np.float64)
     ratios = (-1.0, *np.arange(-0.485, 2.0, 0.02), 5.0)
     promised = _fall(g, B, delta)
-    return [(damping, 2.0, 2.0 - ratio * promised, g, B, delta) for ratio in ratios]
+    cases = [(damping, 2.0, 2.0 - ratio * promised, g, B, delta) for ratio in ratios]
+    one = np.eye(4)[0]  # promises 4
+    return cases + [(damping, 8.0, after, -5 * one, 2 * np.eye(4), one) for after in (7.0, 5.0)]
 
 
 @exercise(

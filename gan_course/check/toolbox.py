@@ -146,7 +146,10 @@ def _toolbox_step(answer: Any) -> None:
     expect(portrait.mode == "simultaneous", "The flow is stable: now choose simultaneous steps.")
     verdict = map_stability(_spectrum(portrait, "simultaneous"))
     expect(verdict != "stable", "The steps are stable, too: h is shorter than its bound.")
-    expect(verdict == "unstable", "This step is just on the border: take a longer one.")
+    expect(
+        verdict == "unstable",
+        "This step is just on the border, where the eigenvalues do not tell: take a longer one.",
+    )
 
 
 # --- a form that falls ----------------------------------------------------------------------------
