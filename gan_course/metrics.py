@@ -349,7 +349,7 @@ def feature_distance(x: torch.Tensor, y: torch.Tensor) -> Array:
     is squared, as theirs: it has the unit of a squared feature.
 
     The estimate from samples is biased upward: two independent samples of ``n`` real digits each
-    are about ``390 / n`` apart, for ``n`` from 50 to 1,000. Compare at equal numbers only, and
+    are about ``425 / n`` apart, for ``n`` from 50 to 1,000. Compare at equal numbers only, and
     report this floor. For scale: real digits and black images are about 80 apart.
 
     Parameters

@@ -2,6 +2,13 @@
 const FORMULA = /((?<!\\)\\[([].*?(?<!\\)\\[)\]])/s;
 const CUT = [/^\.\.\.(?:(?!(?<!\\)\\[([]).)*?(?<!\\)\\[)\]]/s, /(?<!\\)\\(?:[([](?:(?!(?<!\\)\\[)\]]).)*)?\.\.\.$/s];
 
+// Quote the article: the theme's main part holds buttons and a table of contents as well.
+const toText = Search.htmlToText;
+Search.htmlToText = (html, anchor) => {
+  const article = new DOMParser().parseFromString(html, "text/html").querySelector("article");
+  return toText(article ? `<div role="main">${article.outerHTML}</div>` : html, anchor);
+};
+
 const summarize = Search.makeSearchSummary;
 Search.makeSearchSummary = (...page) => {
   const summary = summarize(...page);

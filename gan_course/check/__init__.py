@@ -15,6 +15,7 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,14 @@ class Exercise:
 
 STUB = "the cell above still holds the stub"
 
+COARSE = (
+    " (Your numbers are float32, which have about seven digits: if the formula is right, compute "
+    "in float64.)"
+)
+
 _registry: dict[str, Exercise] = {}
+_coarse: ContextVar[bool] = ContextVar("coarse", default=False)
+"""Whether the answer that is judged gave numbers of less than double precision."""
 
 
 def exercise(
@@ -117,6 +125,7 @@ def check(label: str, answer: Any) -> None:
 def judge(label: str, answer: Any) -> tuple[bool, str]:
     """Whether an answer passes, and what the student is told."""
     found = _find(label)
+    _coarse.set(False)
     try:
         _attempted(answer)
         with np.errstate(all="ignore"):
@@ -126,7 +135,8 @@ def judge(label: str, answer: Any) -> tuple[bool, str]:
     except NotImplementedError:
         return False, f"not attempted yet: {STUB}."
     except WrongAnswer as hint:
-        return False, f"not yet. {hint}"
+        known = not _coarse.get() or "float32" in str(hint)
+        return False, f"not yet. {hint}{'' if known else COARSE}"
     except (Exception, SystemExit) as error:
         if "object is not callable" in str(error) and not callable(answer):
             return False, "not yet. Give the function itself: its name, without parentheses."
@@ -158,6 +168,8 @@ def numbers(
         if np.iscomplexobj(array):
             expect(not array.imag.any(), "Your answer is complex: real numbers are wanted.")
             array = array.real
+        if array.dtype.kind == "f" and array.dtype.itemsize < 8:
+            _coarse.set(True)
         array = array.astype(np.float64)
     except (TypeError, ValueError):
         raise WrongAnswer(f"Your answer is a {type(value).__name__}, not numbers.") from None

@@ -137,6 +137,7 @@ def find(places: Iterable[str | Path]) -> dict[str, Path]:
             raise FileNotFoundError(f"submissions: {place} is not there")
         files = [place] if place.is_file() else sorted(place.rglob("*.ipynb"))
         files = [path for path in files if ".ipynb_checkpoints" not in path.parts]
+        files = [path for path in files if not path.is_dir()]
         if not files:
             raise FileNotFoundError(f"submissions: {place} holds no file *.ipynb")
         for path in files:
@@ -211,7 +212,11 @@ def grade(
     shared = _digest_of_course(limits, released or {})
     todo: dict[str, tuple[Path, str]] = {}
     for name, path in submissions.items():
-        digest = _digest(path, shared)
+        try:
+            digest = _digest(path, shared)
+        except OSError as error:
+            yield Row(name, errors=(f"not read: {error.strerror}",))
+            continue
         row = (known or {}).get(name)
         if row is not None and row.digest == digest:
             yield row
@@ -285,6 +290,10 @@ def _grade_one(
 ) -> Row:
     if not digest:
         return Row(name, errors=(f"not read: it has more than {LARGEST >> 20} MB",))
+    try:
+        raw = path.read_bytes()
+    except OSError as error:  # it was there a moment ago
+        return Row(name, errors=(f"not read: {error.strerror}",))
     with tempfile.TemporaryDirectory(prefix="grade-", ignore_cleanup_errors=True) as base:
         folder = Path(base, "work")
         folder.mkdir()
@@ -299,7 +308,7 @@ def _grade_one(
         }
         out, err = running.run(
             [sys.executable, "-P", "-m", "gan_course.grade.worker"],
-            json.dumps(settings).encode() + b"\n" + path.read_bytes(),
+            json.dumps(settings).encode() + b"\n" + raw,
             limits.seconds + limits.cell_seconds + 180,  # the worker itself stops long before
             cwd=base,
             env=_environment(folder, limits),

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 __all__ = ["Code", "NotANotebook", "answers", "expected", "mentions_checks", "read"]
@@ -63,23 +64,34 @@ def answers(source: str, known: Iterable[str]) -> list[tuple[str, str]]:
     return [(label, text) for label, text in _calls(source) if label in labels]
 
 
-def _calls(source: str) -> Iterator[tuple[str, str]]:
-    if "check" not in source:
-        return
-    from IPython.core.inputtransformer2 import TransformerManager
+def only_checks(source: str) -> bool:
+    """Whether a cell does nothing but check answers, and so makes none."""
+    lines = [getattr(statement, "value", None) for statement in _tree(source).body]
+    return bool(lines) and all(isinstance(x, ast.Call) and _name(x) == "check" for x in lines)
 
-    try:
-        tree = ast.parse(TransformerManager().transform_cell(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
+
+def _calls(source: str) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(_tree(source)):
         if isinstance(node, ast.Call):
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             named = {keyword.arg: keyword.value for keyword in node.keywords}
             given = dict(zip(("label", "answer"), node.args, strict=False)) | named
             label, answer = given.get("label"), given.get("answer")
-            if name == "check" and isinstance(label, ast.Constant) and answer is not None:
+            if _name(node) == "check" and isinstance(label, ast.Constant) and answer is not None:
                 yield str(label.value), ast.unparse(answer)
+
+
+def _tree(source: str) -> ast.Module:
+    """A cell's syntax; empty where it checks nothing or cannot be read."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    if "check" in source:
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            return ast.parse(TransformerManager().transform_cell(source))
+    return ast.Module([], [])
+
+
+def _name(call: ast.Call) -> str:
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
 
 
 def stubs(codes: Iterable[Code], known: Iterable[str]) -> Iterator[str]:

@@ -40,6 +40,7 @@ from gan_course.grade.submission import (
     answers,
     expected,
     mentions_checks,
+    only_checks,
     read,
 )
 
@@ -308,7 +309,7 @@ class Grader:
         self.result.verdicts = dict.fromkeys(self.labels, NOT_REACHED)
         self._told: dict[str, str] = {}
         self._texts = {x: settings.released[x] for x in self.labels if x in settings.released}
-        self._broken: list[str] = []
+        self._broken: list[Code] = []
 
     def run(self) -> None:
         """Grade; the result grows as it goes, so that what was reached counts."""
@@ -341,7 +342,8 @@ class Grader:
             error = session.run(code)
             checked = answers(code.source, self.labels)
             if error:
-                self._broken.append(code.source)
+                if not only_checks(code.source):
+                    self._broken.append(code)
                 if not checked:  # else the exercise says it
                     self.result.errors.append(f"cell {code.id or number}: {error}")
             for label, text in checked:
@@ -364,17 +366,21 @@ class Grader:
             return
         text = self._texts[label]
         verdict, told, apart = verdict_of(session, label, text)
-        if verdict == CRASHED and not self._crashed(text):
+        if verdict == CRASHED and not self._crashed(label, text):
             verdict = BLANK  # the cell that would give the answer is gone
+            if (note := f"{label}: {told}") not in self.result.notes:
+                self.result.notes.append(note)
         if verdict == PASSED and not apart:
             self.result.notes.append(f"{label} was judged in the notebook's own process")
         if RANK.index(verdict) >= RANK.index(self.result.verdicts[label]):
             self.result.verdicts[label], self._told[label] = verdict, told
 
-    def _crashed(self, text: str) -> bool:
-        """Whether a cell that names what an answer is made of raised."""
+    def _crashed(self, label: str, text: str) -> bool:
+        """Whether the answer's own cell raised, or one that names what the answer is made of."""
+        if any(code.id == f"{label}-stub" for code in self._broken):
+            return True
         names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-        return any(name in source for name in names for source in self._broken)
+        return any(name in code.source for name in names for code in self._broken)
 
 
 def shield() -> None:

@@ -339,7 +339,7 @@ def birthday_test(
     r"""The birthday test on a known law: colliding pairs, and the effective support they tell.
 
     With probability `heavy` a draw is one fixed value, else all values are equally likely. Among
-    `draws` of them, pairs of equal values are counted (Arora & Zhang, 2018), in one drawing and in
+    `draws` of them, pairs of equal values are counted (Arora et al., 2018), in one drawing and in
     many. The state is in the arguments' names, the numbers in `readout`: see
     `gan_course.widgets.birthdays.evaluate`.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from gan_course.check import check, exercise, exercises, expect, judge, numbers
+from gan_course.check import check, curvature, exercise, exercises, expect, judge, numbers
 
 WRONG = [
     pytest.param(label, answer, hint, id=f"{label}-{i}")
@@ -167,3 +168,15 @@ def test_an_answer_may_undo_a_generator_in_place() -> None:
         return x
 
     assert judge("power-undo", undo)[0]
+
+
+def test_numbers_that_are_too_coarse_are_named() -> None:
+    answer = curvature._next
+    assert judge("curvature-damping", answer)[0]
+    passed, message = judge("curvature-damping", lambda *given: np.float32(answer(*given)))
+    assert not passed
+    assert "float32" in message
+    assert "float32" not in judge("curvature-damping", lambda *given: 3 * answer(*given))[1]
+    # And said once, where the hint of the exercise says it already.
+    product = next(a for a, hint in exercises()["curvature-hvp"].wrong if hint == "float32")
+    assert judge("curvature-hvp", product)[1].count("float32") == 1

@@ -41,6 +41,7 @@ from gan_course.grade.submission import (
     answers,
     expected,
     mentions_checks,
+    only_checks,
     read,
 )
 from gan_course.grade.table import read_table, write_table
@@ -454,6 +455,7 @@ SUBMISSIONS: dict[str, nbformat.NotebookNode] = {
     "syntax": birthday(draws="def draws_needed(N, p) return 1"),
     "unchecked": without(birthday(), "birthday-draws-check"),
     "gone": without(birthday(), "birthday-draws-check", "birthday-draws-stub"),
+    "emptied": without(birthday(), "birthday-draws-stub"),
     "input": birthday(draws='n = input("?")'),
 }
 doubled = birthday(draws="def draws_needed(N, p):\n    return 3")
@@ -495,6 +497,7 @@ OUTCOMES: dict[str, tuple[str, str, str, str]] = {
     "syntax": (PASS, "crashed cell", BLANK, BLANK),
     "unchecked": (PASS, PASS, BLANK, BLANK),
     "gone": (PASS, BLANK, BLANK, BLANK),
+    "emptied": (PASS, BLANK, BLANK, BLANK),
     "input": (PASS, "crashed cell", BLANK, BLANK),
     "doubled": (PASS, PASS, BLANK, BLANK),
 }
@@ -532,8 +535,38 @@ def test_every_submission_gets_its_row(name: str, graded: dict[str, Row]) -> Non
 def test_nothing_is_left_of_submissions(graded: dict[str, Row]) -> None:
     assert "not a notebook" in graded["broken"].errors[0]
     assert "uses the course's own checks" in graded["forged"].notes[0]
+    missing = "birthday-draws: NameError: name 'draws_needed' is not defined"
+    assert graded["gone"].notes == graded["emptied"].notes == (missing,)
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
     assert not [line for line in lines if SLEEP in line]
+
+
+def test_what_cannot_be_read_gets_a_row_and_folders_get_none(tmp_path: Path) -> None:
+    (tmp_path / "lost.ipynb").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.ipynb").mkdir()
+    found = find([tmp_path])
+    assert list(found) == ["lost.ipynb"]
+    (row,) = grade(found, LIMITS)
+    assert row.errors == ("not read: No such file or directory",)
+    (tmp_path / "lost.ipynb").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no file"):
+        find([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("source", "only"),
+    [
+        ('check("a-b", x)', True),
+        ('%matplotlib inline\ncheck("a-b", x)', False),
+        ('check("a-b", x)\ngan_course.check("a-c", answer=y)', True),
+        ('x = 3\ncheck("a-b", x)', False),
+        ("# check", False),
+        ("check(", False),
+        ("", False),
+    ],
+)
+def test_cells_that_only_check(source: str, only: bool) -> None:
+    assert only_checks(source) == only
 
 
 @linux
