@@ -117,11 +117,24 @@ def test_search_sets_formulas(browser: Browser, address: str, query: str) -> Non
         page.evaluate("() => MathJax.startup.promise")
         summaries = results.locator("p.context").all_inner_texts()
         assert len(summaries) >= 5
+        assert not [text for text in summaries if text.startswith("Contents") or ".pdf" in text]
         assert not [text for text in summaries if re.search(r"\\[()\[\]]|\\\.\.\.$", text)]
         assert results.locator("mjx-merror").count() == 0
         said = any(query.lower() in text.lower() for text in summaries)
         assert (results.locator("p.context .highlighted").count() > 0) == said
         assert visit.troubles == []
+
+
+@pytest.mark.parametrize("width", [390, 360])
+def test_the_way_to_the_next_page_fits_a_phone(browser: Browser, address: str, width: int) -> None:
+    ends = "all => all.map(n => n.getBoundingClientRect()).map(box => [box.left, box.right])"
+    with sitechecks.Visit(browser, address, "phone") as visit:
+        for name in ("3-statistics/ipm", "3-statistics/strong", "4-stability/foresight", "index"):
+            page = visit.goto(f"book/{name}.html")
+            page.set_viewport_size({"width": width, "height": 800})
+            arrows = page.locator(".prev-next-area svg").evaluate_all(ends)
+            assert len(arrows) == (1 if name == "index" else 2)
+            assert all(0 <= left < right <= width for left, right in arrows), (name, arrows)
 
 
 def test_the_way_through_the_book_shows_a_pages_own_arcs(browser: Browser, address: str) -> None:
