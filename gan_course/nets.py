@@ -69,8 +69,12 @@ class Activation:
         return positive if (left, right) == (0, 1) else positive.mul_(right - left).add_(left)
 
 
-def _tanh(u: Tensor) -> Tensor:
-    return 2 * torch.sigmoid(2 * u) - 1  # torch.tanh is several times slower on CPUs
+def _tanh(u: Tensor) -> Tensor:  # torch.tanh is several times slower on some CPUs
+    return torch.sigmoid(2 * u).mul(2).sub_(1)
+
+
+def _tanh_(u: Tensor) -> Tensor:
+    return torch.sigmoid_(u.mul_(2)).mul(2).sub_(1)
 
 
 def _silu_slope(u: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(torch.relu_, pieces=(0.0, 1.0)),
     "leaky_relu": Activation(lambda u: leaky_relu(u, 0.2, inplace=True), pieces=(0.2, 1.0)),
     "silu": Activation(silu, _silu_slope),
-    "tanh": Activation(_tanh, lambda u: 1 - _tanh(u).square()),
+    "tanh": Activation(_tanh_, lambda u: 1 - _tanh(u).square()),
     "identity": Activation(lambda u: u),
 }
 

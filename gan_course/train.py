@@ -9,8 +9,9 @@ one of the generator. Losses are summed over seeds before one backward pass; sin
 belongs to two seeds, each seed's gradient is what it would be alone.
 
 On a CPU the ensemble is cut into groups of about sixteen seeds or fewer, which fit the caches, and
-each core works on a group of its own. Where the cuts are depends on the number of seeds and the
-size of the networks only, so a machine with more cores gives the same numbers.
+each core works on a group of its own; small ensembles stay whole, since Python lets one thread work
+at a time. Where the cuts are depends on the number of seeds, the minibatch and the size of the
+networks only, so a machine with more cores gives the same numbers.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ Metric = Callable[["Run"], NDArray[np.float64] | torch.Tensor]
 """Measures a run in progress: one value (or array) a seed, leading axis ``seeds``."""
 
 _GROUP, _CACHED = 16, 2**17  # about how many seeds a group has at most, and parameters
+_WHOLE = 2**24  # points a step times parameters, below which an ensemble stays whole
 _BREATH = 1.0  # seconds between two looks at the clock, the progress bar and the keyboard
 
 
@@ -419,7 +421,7 @@ class _Loop:
         self.step = 0
         count = len(run.seeds)
         on_cpu = next(run.critic.parameters()).device.type == "cpu"
-        parts = _group_count(run) if on_cpu else 1
+        parts = _group_count(run, plan) if on_cpu else 1
         edges = [count * part // parts for part in range(parts + 1)]
         self.groups = [_Group(run, slice(*pair), plan, steps) for pair in pairwise(edges)]
         reuse_memory()
@@ -541,14 +543,18 @@ class _Loop:
             group.load_state_dict(state, self.step)
 
 
-def _group_count(run: Run) -> int:
+def _group_count(run: Run, plan: _Plan) -> int:
     """Groups whose numbers about fit a core's cache, as many for one core as for the other.
 
-    Large networks gain nothing from many seeds a group. The number depends on the run alone, and
-    not on the machine, so that a run's last bits do not either; it is even, for two cores.
+    Large networks gain nothing from many seeds a group, small ones nothing from a second group: two
+    threads wait for Python more than they compute. The number depends on the run alone, and not on
+    the machine, so that a run's last bits do not either; where it is not one it is even, for two
+    cores.
     """
     networks = (run.generator, run.critic)
     largest = max(sum(p[0].numel() for p in net.parameters()) for net in networks)
+    if not plan.compile and len(run.seeds) * plan.batch * largest < _WHOLE:
+        return 1
     size = min(_GROUP, max(2, _CACHED // max(largest, 1)))
     return min(len(run.seeds), 2 * max(1, round(len(run.seeds) / (2 * size))))
 

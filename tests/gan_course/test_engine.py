@@ -89,11 +89,54 @@ def test_a_seed_alone_is_the_seed_among_64(regularizer: object, double: None) ->
     assert other > 1e-3
 
 
+@pytest.fixture
+def in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut small ensembles, too."""
+    monkeypatch.setattr(module, "_WHOLE", 0)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "options", "groups"),
+    [
+        (16, {"batch": 100}, 1),
+        (16, {"batch": 3200}, 2),  # points times 337 parameters: a little above the border
+        (300, {"batch": 100}, 1),
+        (300, {"batch": 200}, 18),
+        (3, {"compile": True}, 2),
+    ],
+)
+def test_small_ensembles_stay_whole(
+    seeds: int, options: dict[str, int], groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled moves run beside each other, whatever their size: they leave Python alone."""
+    seen = []
+
+    class Noted(module._Group):  # type: ignore[misc]
+        def __init__(self, *args: object) -> None:
+            seen.append(self)
+            super().__init__(*args)
+
+        def compile(self, others: object) -> None:
+            pass
+
+    monkeypatch.setattr(module, "_Group", Noted)
+    _train(seeds=range(seeds), steps=1, **options)
+    assert len(seen) == groups
+
+
+def test_groups_and_a_whole_give_the_same_numbers(
+    double: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _train(seeds=range(20))
+    monkeypatch.setattr(module, "_WHOLE", 0)
+    assert _gap(whole, _train(seeds=range(20))) < 1e-7
+
+
 @pytest.mark.parametrize(
     "critic", [nets.each(_convolutional), nets.mlp(2, 8, 1)], ids=["each", "mlp"]
 )
 def test_more_cores_give_the_same_numbers(
-    critic: nets.Recipe, monkeypatch: pytest.MonkeyPatch
+    critic: nets.Recipe, in_groups: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     game, runs = _game(critic=critic), []
     for cores in (1, 2, 5):
@@ -306,7 +349,7 @@ def _stopping(at: int) -> object:
     ids=["adam", "rmsprop", "sgd", "spectral", "annealed", "batchnorm", "unrolled"],
 )
 def test_resumed_run_is_the_run_without_the_break(
-    game: Game, options: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    game: Game, options: dict, in_groups: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = options | {"snapshots": [0, 4, 10]}
     whole = _train(game, metrics={"m": _stopping(99)}, **options)
@@ -355,7 +398,7 @@ def test_foreign_checkpoint_is_refused(change: dict, message: str, tmp_path: Pat
 
 
 def test_real_interrupt_leaves_every_seed_at_the_same_step(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    in_groups: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Ctrl-C in the middle of two threads' work: both finish the stretch, and the run goes on."""
     timer = threading.Timer(0.5, _thread.interrupt_main)
@@ -395,7 +438,6 @@ def test_diverging_seed_is_masked_and_the_others_go_on() -> None:
 
     game = _game(losses.wasserstein, critic=nets.mlp(2, 8, 1))
     options = {"steps": 8, "record_every": 4, "batch": 8, "optimizer": SGD(0.1)}
-    # one group a seed would be unfair to the two others: three seeds are two groups
     with pytest.warns(RuntimeWarning, match="diverged by step 1 and masked: seeds 6"):
         run = train(game, Empirical(points), seeds=[5, 6, 7], metrics={"m": metric}, **options)
     assert run.diverged.tolist() == [-1, 1, -1]
