@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -69,6 +69,7 @@ def _game_value(value: Callable[..., Any]) -> None:
     praise="The logit of D* is the log density ratio: a critic learns a ratio, not a density.",
     wrong=[
         (lambda lp, lq: np.exp(lp) / (np.exp(lp) + np.exp(lq)), "tails"),
+        (lambda lp, lq: np.exp(lp - lq) / (1 + np.exp(lp - lq)), "overflows"),
         (lambda lp, lq: expit(lq - lp), "other way"),
         (lambda lp, lq: np.exp(lp - lq), "ratio"),
         (lambda lp, lq: lp - lq, "logit"),
@@ -98,6 +99,14 @@ def _game_optimal_d(optimal_discriminator: Callable[..., Any]) -> None:
         "In the tails both densities are 0 in floating point, and 0/0 is no number: "
         "divide by p before you exponentiate.",
     )
+    far = numbers(
+        optimal_discriminator(np.array([-2000.0, 0.0]), np.array([-3000.0, -800.0])), nan=True
+    )
+    expect(
+        np.allclose(far, 1.0),
+        "Where p is far larger, p/q overflows and your answer is no number: with "
+        "q/p = exp(log q - log p) a quotient that is too large gives the right limit.",
+    )
 
 
 # --- one step of the critic -----------------------------------------------------------------------
@@ -124,10 +133,31 @@ def _step(loss: Loss = _minus_value, clear: bool = True, push: float = 0.0) -> C
     return critic_step
 
 
+def _erasing(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
+    _step(lambda D, G, x, z: -_value(D(x), D(G(z))))(D, G, x, z, optimizer)
+    G.zero_grad()
+
+
+def _freezing(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
+    _step(lambda D, G, x, z: -_value(D(x), D(G.requires_grad_(False)(z))))(D, G, x, z, optimizer)
+
+
+def _evaluating(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
+    _step()(D, G.eval(), x, z, optimizer)
+
+
 def _cleared_too_late(D: Any, G: Any, x: Any, z: Any, optimizer: Any) -> None:
     _minus_value(D, G, x, z).backward()
     optimizer.zero_grad()
     optimizer.step()
+
+
+class _Generator(NamedTuple):
+    """What a step has left of the generator."""
+
+    values: torch.Tensor
+    gradients: torch.Tensor  # shorter where some were erased
+    trained: bool  # whether training can go on
 
 
 SLIPS: dict[str, Callable[..., None]] = {
@@ -165,19 +195,23 @@ SLIPS: dict[str, Callable[..., None]] = {
         (_step(push=-0.1), "generator's parameters"),
         (_step(lambda D, G, x, z: -_value(D(x), D(G(z)))), "detach"),
         (_cleared_too_late, "erased"),
+        (_erasing, "clear the critic's only"),
+        (_freezing, "trained on"),
+        (_evaluating, "trained on"),
         (lambda D, G, x, z, optimizer: None, "did not move"),
         (_step(lambda D, G, x, z: 3 * _minus_value(D, G, x, z)), "not by one step"),
     ],
 )
 def _game_critic_step(critic_step: Callable[..., Any]) -> None:
-    before, after, generator, leaked = _run_critic_step(critic_step)
-    _, right, untouched, _ = _run_critic_step(_step())
+    before, after, generator = _run_critic_step(critic_step)
+    right = _run_critic_step(_step())[1]
     expect(
         not torch.allclose(after, before),
         "The critic did not move: call `optimizer.step()` after `backward()`, and see that "
         "`zero_grad()` has not erased the gradient between the two.",
     )
-    kept = torch.allclose(generator, untouched)
+    start = _run_critic_step(_step())[2]
+    kept = torch.allclose(generator.values, start.values)
     expect(kept, "The generator's parameters must stay as they are.")
     for hint, slip in SLIPS.items():
         expect(not torch.allclose(after, _run_critic_step(slip)[1]), hint)
@@ -185,24 +219,40 @@ def _game_critic_step(critic_step: Callable[..., Any]) -> None:
         torch.allclose(after, right),
         "The critic moved, but not by one step along the gradient of V on this batch.",
     )
-    expect(not leaked, "The backward pass ran into the generator: `detach()` the generated points.")
+    expect(
+        generator.trained,
+        "The generator cannot be trained on as before: `requires_grad` or its mode has changed.",
+    )
+    expect(
+        len(generator.gradients) == len(start.gradients) and bool(generator.gradients.any()),
+        "The generator had gradients, and you erased them: clear the critic's only.",
+    )
+    expect(
+        torch.allclose(generator.gradients, start.gradients),
+        "The backward pass ran into the generator: `detach()` the generated points.",
+    )
 
 
 def _run_critic_step(
     step: Callable[..., Any],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]:
-    """Critic before, critic after, generator after, and whether the generator got a gradient."""
+) -> tuple[torch.Tensor, torch.Tensor, _Generator]:
+    """Critic before, critic after, and the generator after."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         critic, generator = nn.Linear(1, 1).double(), nn.Linear(1, 1).double()
         x, z = torch.randn(2, 32, 1, dtype=torch.float64)
-    for parameter in critic.parameters():
+    for parameter in (*critic.parameters(), *generator.parameters()):
         parameter.grad = torch.ones_like(parameter)  # left over from a step before
     flat = nn.utils.parameters_to_vector
     before = flat(critic.parameters()).detach().clone()
     step(critic, generator, x, z, torch.optim.SGD(critic.parameters(), lr=0.5))
-    leaked = any(p.grad is not None and bool(p.grad.any()) for p in generator.parameters())
-    return before, flat(critic.parameters()).detach(), flat(generator.parameters()).detach(), leaked
+    own = list(generator.parameters())
+    after = _Generator(
+        flat(own).detach(),
+        torch.cat([torch.zeros(0), *(p.grad.flatten() for p in own if p.grad is not None)]),
+        generator.training and all(p.requires_grad for p in own),
+    )
+    return before, flat(critic.parameters()).detach(), after
 
 
 # --- what a value says about the distance ---------------------------------------------------------

@@ -363,8 +363,10 @@ LONGEST: dict[str, Callable[[Spectrum], float]] = {
         (lambda values: largest_step(values) + 0.1, "is the modulus"),
         (lambda values: math.nan, "NaN"),
         (lambda values: largest_step(values) if values.real.max() != 0 else 0.1, "center"),
+        (lambda values: 0 if values.real.max() > 0 else min(-2 * values.real / abs(values) ** 2),
+         "eigenvalue is 0"),
     ],
-)
+)  # fmt: skip
 def _toolbox_longest(longest_step: Callable[..., Any]) -> None:
     stable = np.array([-0.4 + 2j, -0.4 - 2j, -0.2 + 0.6j, -0.2 - 0.6j, -1])
     fast = np.array([-0.5 + 0.1j, -0.5 - 0.1j, -8.0 + 3j, -8.0 - 3j])
@@ -388,6 +390,8 @@ def _toolbox_longest(longest_step: Callable[..., Any]) -> None:
     center = np.array([0.5j, -0.5j])
     none = "A center spirals outward for every step size: return 0."
     expect(_is_zero(longest_step(center)), none)
+    flat = float(numbers(longest_step(np.array([0.0, -1.0])), (), nan=True))
+    expect(flat == 0, "Where an eigenvalue is 0, errors in its direction stay: return 0.")
 
 
 def _is_zero(answer: Any) -> bool:

@@ -210,9 +210,9 @@ def _vulnerable(W: Array, b: Array, x: Array, y: Labels, eps: float) -> NDArray[
 def _question() -> tuple[Array, Array, Array, NDArray[np.int64], float]:
     """A random linear classifier; every slip in `MISTAKEN` answers it otherwise."""
     rng = np.random.default_rng(5)
-    W, b, x = rng.normal(size=(4, 6)), np.zeros(4), rng.normal(size=(400, 6))
+    W, b, x = rng.normal(size=(4, 6)), rng.normal(size=4), rng.normal(size=(400, 6))
     W *= np.array([[0.2], [0.2], [0.2], [2.0]])  # three react weakly, one strongly
-    return W, b, x, (x @ W.T + 0.3 * rng.normal(size=(400, 4))).argmax(1), 0.15
+    return W, b, x, (x @ W.T + b + 0.3 * rng.normal(size=(400, 4))).argmax(1), 0.15
 
 
 def _tied() -> tuple[Array, Array, Array, NDArray[np.int64], float]:
@@ -223,6 +223,10 @@ def _tied() -> tuple[Array, Array, Array, NDArray[np.int64], float]:
 
 def _ties_too(W: Array, b: Array, x: Array, y: Labels, eps: float) -> NDArray[np.bool_]:
     return np.all(_margins(W, b, x, y, 1, eps) >= 0, axis=1)
+
+
+def _unbiased(W: Array, b: Array, x: Array, y: Labels, eps: float) -> NDArray[np.bool_]:
+    return _robust(1)(W, 0 * b, x, y, eps)
 
 
 def _own_class_too(W: Array, b: Array, x: Array, y: Labels, eps: float) -> NDArray[np.bool_]:
@@ -247,6 +251,7 @@ MISTAKEN: dict[str, Callable[..., NDArray[np.bool_]]] = {
     "Another class than the nearest one may be reached first: look at all of them.": (
         _runner_up_only
     ),
+    "The scores are W x + b: the biases are missing.": _unbiased,
 }
 
 
