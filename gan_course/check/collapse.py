@@ -205,7 +205,7 @@ def _collapse_kl(kl_over_modes: Callable[..., Any]) -> None:
     full, holes = np.array([30.0, 10.0, 5.0, 5.0]), np.array([6.0, 0.0, 2.0, 0.0, 0.0])
     got, right = float(numbers(kl_over_modes(full), ())), _kl(full)
     for slip, hint in (
-        (_reverse_kl(full), "This is the other direction, KL(u || pi)."),
+        (_reverse_kl(full), "This is the other direction, KL(w || pi)."),
         (-right, "Check the sign: a KL divergence is not negative."),
         (right / math.log(2), "Use the natural logarithm."),
         (math.log(4) - right, "This is the entropy of the frequencies: subtract it from log k."),

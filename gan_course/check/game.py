@@ -52,7 +52,7 @@ def _game_value(value: Callable[..., Any]) -> None:
     expect(not _close(got, other), "Your second term is log D(G(z)); V has log(1 - D(G(z))).")
     expect(not _close(got, right / math.log(2)), "Use the natural logarithm.")
     expect(_close(got, right), "V is the mean of log D(x) plus the mean of log(1 - D(G(z))).")
-    sure = torch.tensor([200.0, -200.0])
+    sure = torch.tensor([200.0, -200.0], dtype=torch.float64)
     extreme = float(numbers(value(sure, sure), (), nan=True))
     expect(
         abs(extreme + 200.0) < 1e-3,

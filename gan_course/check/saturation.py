@@ -142,7 +142,7 @@ def _saturation_frozen(frozen_gradient: Callable[..., Any]) -> None:
         expect(not math.isclose(got, len(z) * right, rel_tol=1e-6), "Take the mean over the noise.")
         expect(
             math.isclose(got, right, rel_tol=1e-5, abs_tol=1e-8),
-            "Wanted is the derivative in m, at m = mu, of the mean of -log D*(z + m), D* fixed.",
+            "Wanted is the derivative in nu, at nu = mu, of the mean of -log D*(z + nu), D* fixed.",
         )
 
 

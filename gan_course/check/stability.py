@@ -163,6 +163,20 @@ CASES: tuple[tuple[list[list[float]], list[list[float]], bool, str], ...] = (
         True,
         "P has rank 1, but the spring turns both other directions into the one with friction",
     ),
+    (
+        [[1, 1], [1, 1]],
+        [[1, 0], [0, 1]],
+        False,
+        "every vector is an eigenvector of QQ^T, and (1, -1) has no friction: its eigenvalues are "
+        "+-i, with the real part 0 up to rounding",
+    ),
+    (
+        [[0, 0, 0], [0, 0, 0], [0, 0, 1]],
+        [[1, 1, 0], [1, 0, 1], [1, -1, -1]],
+        False,
+        "(1, 1, 0) is an eigenvector of QQ^T in the kernel of P, though others span the kernel, "
+        "too: it turns on, with the real part 0 up to rounding",
+    ),
 )
 """Blocks, whether the equilibrium is stable, and why."""
 
@@ -184,6 +198,20 @@ def _two_powers(P: Array, Q: Array) -> bool:
     return _rank(np.vstack([P, P @ Q @ Q.T])) == len(P) and _rank(Q) == Q.shape[1]
 
 
+def _computed_modes(P: Array, Q: Array) -> bool:
+    """Asks only the eigenvectors that the algorithm happens to choose."""
+    modes = np.linalg.eigh(Q @ Q.T)[1]
+    return _rank(Q) == Q.shape[1] and bool((np.linalg.norm(P @ modes, axis=0) > 1e-9).all())
+
+
+def _computed_kernel(P: Array, Q: Array) -> bool:
+    """Asks only the vectors of one basis of the kernel."""
+    values, vectors = np.linalg.eigh(P)
+    kernel, spring = vectors[:, values < 1e-9].T, Q @ Q.T
+    modes = [np.allclose(spring @ v, (v @ spring @ v) * v) for v in kernel]
+    return _rank(Q) == Q.shape[1] and not any(modes)
+
+
 @exercise(
     "stability-verdict",
     praise="Friction in one direction can be enough, if the spring turns all others into it.",
@@ -195,6 +223,8 @@ def _two_powers(P: Array, Q: Array) -> bool:
         (lambda P, Q: np.trace(P) > 0 and _rank(Q) == Q.shape[1], "turns on"),
         (lambda P, Q: _rank(P @ Q) == Q.shape[1], "spring: 0"),
         (_two_powers, "P has rank 1"),
+        (_computed_modes, "every vector is an eigenvector"),
+        (_computed_kernel, "though others span"),
         (lambda P, Q: True, "no friction"),
         (lambda P, Q: False, "positive definite and Q"),
         (lambda P, Q: not _stable(P, Q), "positive definite and Q"),
