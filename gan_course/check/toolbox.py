@@ -311,6 +311,11 @@ def _toolbox_turns(one_turn: Callable[..., Any]) -> None:
 
 # --- the longest step -----------------------------------------------------------------------------
 
+
+def _bound(value: complex) -> float:
+    return -2 * value.real / abs(value) ** 2
+
+
 LONGEST: dict[str, Callable[[Spectrum], float]] = {
     "A factor 2 is missing: solve 2 Re + h |lambda|^2 < 0 for h.": (
         lambda values: largest_step(values) / 2
@@ -343,6 +348,12 @@ LONGEST: dict[str, Callable[[Spectrum], float]] = {
     "A step size is positive: where is the minus sign?": (
         lambda values: float((2 * values.real / abs(values) ** 2).min())
     ),
+    "Only the fastest eigenvalue: a slow one that turns may have the smaller bound.": (
+        lambda values: _bound(values[abs(values).argmax()])
+    ),
+    "Only the eigenvalue that turns fastest: another one may have the smaller bound.": (
+        lambda values: _bound(values[abs(values.imag).argmax()])
+    ),
     "Only the slowest eigenvalue: another one may have the smaller bound.": (
         lambda values: float(-2 * values.real.max() / abs(values[np.argmax(values.real)]) ** 2)
     ),
@@ -368,22 +379,26 @@ LONGEST: dict[str, Callable[[Spectrum], float]] = {
     ],
 )  # fmt: skip
 def _toolbox_longest(longest_step: Callable[..., Any]) -> None:
-    stable = np.array([-0.4 + 2j, -0.4 - 2j, -0.2 + 0.6j, -0.2 - 0.6j, -1])
-    fast = np.array([-0.5 + 0.1j, -0.5 - 0.1j, -8.0 + 3j, -8.0 - 3j])
-    answers = [numbers(longest_step(values.copy())) for values in (stable, fast)]
+    spectra = [
+        np.array([-0.4 + 2j, -0.4 - 2j, -0.2 + 0.6j, -0.2 - 0.6j, -1]),
+        np.array([-0.5 + 0.1j, -0.5 - 0.1j, -8.0 + 3j, -8.0 - 3j]),
+        np.array([-3 + 2j, -3 - 2j, -0.02 + 1j, -0.02 - 1j, -0.01 + 0.1j, -0.01 - 0.1j, -10]),
+    ]
+    answers = [numbers(longest_step(values.copy())) for values in spectra]
     one = all(answer.shape == () for answer in answers)
     expect(one, "These are the bounds of all eigenvalues: the smallest of them decides.")
     got = [float(answer) for answer in answers]
-    right = [largest_step(stable), largest_step(fast)]
+    right = [largest_step(values) for values in spectra]
     if not np.allclose(got, right):
         for hint, slip in LONGEST.items():
-            expect(not np.allclose(got, [slip(stable), slip(fast)]), hint)
+            expect(not np.allclose(got, [slip(values) for values in spectra]), hint)
     expect(any(got), "Here all real parts are negative, so there is one: 0 is not the answer.")
-    expect(
-        np.allclose(got, right),
-        f"For the eigenvalues -0.5 +- 0.1i and -8 +- 3i you give {got[1]:.4g}: is the modulus of "
-        "1 + h lambda below 1 up to there, and not beyond?",
-    )
+    for values, mine, wanted in zip(spectra, got, right, strict=True):
+        expect(
+            np.allclose(mine, wanted),
+            f"For the eigenvalues {', '.join(f'{value:g}' for value in values)} you give "
+            f"{mine:.4g}: is the modulus of 1 + h lambda below 1 up to there, and not beyond?",
+        )
     unstable = np.array([0.2 + 1j, 0.2 - 1j, -1])
     none = "An eigenvalue with a positive real part makes every step unstable: return 0."
     expect(_is_zero(longest_step(unstable)), none)

@@ -167,6 +167,12 @@ RADII: dict[str, Callable[[Array, Array, float], float]] = {
             _ball(A, b, eps) * np.linalg.norm(A, axis=1) / np.linalg.norm(A, 2)
         ).min()
     ),
+    "Only the steepest feature: one with a large bias may have less room.": (
+        lambda A, b, eps: _ball(A, b, eps)[np.linalg.norm(A, axis=1).argmax()]
+    ),
+    "Only the feature with the largest bias: a steep one may have less room.": (
+        lambda A, b, eps: _ball(A, b, eps)[abs(b).argmax()]
+    ),
     "Divide by the length of a_j: a steep feature leaves less room.": (
         lambda A, b, eps: (_ball(A, b, eps) * np.linalg.norm(A, axis=1)).min()
     ),
@@ -206,6 +212,7 @@ def _width_radius(radius: Callable[..., Any]) -> None:
     for eps in (1e-3, 1e-5):
         A = rng.normal(size=(3, 5)) * np.array([[0.5], [1.0], [2.0]])
         cases.append((A, np.array([0.3, 0.4, -0.6]), eps))
+    cases.append((A, np.array([4.5, 0.4, -0.6]), 1e-5))  # the short row has the least room
     got = [float(numbers(radius(A.copy(), b.copy(), eps), ())) for A, b, eps in cases]
     for hint, slip in RADII.items():
         expect(not np.allclose(got, [slip(*case) for case in cases], rtol=1e-7), hint)
