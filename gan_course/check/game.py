@@ -27,6 +27,8 @@ def _value(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     wrong=[
         (lambda r, f: torch.log(torch.sigmoid(r)).mean() + torch.log(1 - torch.sigmoid(f)).mean(),
          "softplus"),
+        (lambda r, f: torch.log(torch.sigmoid(r)).mean() + torch.log(torch.sigmoid(-f)).mean(),
+         "softplus"),
         (lambda r, f: -softplus(-r).mean() + softplus(f).mean(), "sign"),
         (lambda r, f: -_value(r, f), "maximizes"),
         (lambda r, f: -(softplus(-r).sum() + softplus(f).sum()), "mean"),
@@ -52,11 +54,11 @@ def _game_value(value: Callable[..., Any]) -> None:
     expect(not _close(got, other), "Your second term is log D(G(z)); V has log(1 - D(G(z))).")
     expect(not _close(got, right / math.log(2)), "Use the natural logarithm.")
     expect(_close(got, right), "V is the mean of log D(x) plus the mean of log(1 - D(G(z))).")
-    sure = torch.tensor([200.0, -200.0], dtype=torch.float64)
+    sure = torch.tensor([1000.0, -1000.0], dtype=torch.float64)
     extreme = float(numbers(value(sure, sure), (), nan=True))
     expect(
-        abs(extreme + 200.0) < 1e-3,
-        f"At logits of +-200 you return {extreme}, wanted is -200: use softplus, since "
+        abs(extreme + 1000) < 1e-3,
+        f"At logits of +-1000 you return {extreme}, wanted is -1000: use softplus, since "
         "log sigmoid(a) = -softplus(-a).",
     )
 

@@ -44,7 +44,7 @@ FOR_STUDENTS = (
 )
 MEASURED = (
     "Numbers that depend on your run stand in the text by their names, such as `{key}`; "
-    "the cell above prints each with its name."
+    "a cell nearby prints each with its name."
 )
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
