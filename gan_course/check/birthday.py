@@ -122,16 +122,9 @@ def _expected(support: int, probability: float) -> int:
     return s
 
 
-def _exceeding(support: int, probability: float) -> int:
-    s = _draws(support, probability)
-    return s + (1 - _none(support, s) == probability)
-
-
 DRAWS: dict[str, Callable[[int, float], int]] = {
     "This is one draw too few: the probability must be reached.": lambda n, p: _draws(n, p) - 1,
     "One draw fewer is enough already.": lambda n, p: _draws(n, p) + 1,
-    "At least this probability: with N = 2, two draws reach 0.5 exactly, which need not be "
-    "exceeded (logarithms may miss it by rounding).": _exceeding,
     "The rule with the square root is an approximation: take the product itself.": _rounded,
     "This takes the exponential bound for the probability: take the product itself.": _bounded,
     "This takes the mean number of pairs for the probability: take the product itself.": _expected,
@@ -154,6 +147,7 @@ DRAWS: dict[str, Callable[[int, float], int]] = {
     praise="It grows like the root of the support: for a million values 1178 draws reach one half.",
     wrong=[
         *((slip, hint) for hint, slip in DRAWS.items()),
+        (lambda n, p: next(s for s in range(1, n + 2) if 1 - _none(n, s) > p), "reach 1/N exactly"),
         (lambda n, p: [_draws(n, p)], "has shape (1,)"),
         (lambda n, p: math.sqrt(2 * n * math.log(2)), "a whole number"),
         (lambda n, p: _draws(365, p), "Multiply the factors"),
@@ -162,7 +156,6 @@ DRAWS: dict[str, Callable[[int, float], int]] = {
 )
 def _birthday_draws(draws_needed: Callable[..., Any]) -> None:
     cases = [(365, 0.5), (365, 0.9), (10, 0.995), (10_000, 0.5), (37, 0.2), (1, 0.7), (5000, 0.05)]
-    cases += [(2, 0.5), (4, 0.25)]  # reached exactly
     got = [float(numbers(draws_needed(*case), ())) for case in cases]
     expect(all(s == round(s) for s in got), "A number of draws is a whole number.")
     for hint, slip in DRAWS.items():
@@ -170,6 +163,12 @@ def _birthday_draws(draws_needed: Callable[..., Any]) -> None:
     expect(
         got == [_draws(*case) for case in cases],
         "Multiply the factors 1 - i / N until one minus the product reaches the probability.",
+    )
+    ties = [2**k for k in range(1, 13)]
+    drawn = [float(numbers(draws_needed(n, 1 / n), ())) for n in ties]
+    expect(
+        set(drawn) <= {2.0, 3.0} and 2.0 in drawn,  # rounding may miss some of them, not all
+        "At least the probability is wanted, and two draws reach 1/N exactly.",
     )
 
 
@@ -311,7 +310,7 @@ def _birthday_disguise(disguise: Callable[..., Any]) -> None:
         total = float(q.sum())
         expect(
             abs(total - 1) < 1e-9,
-            f"{case} yours sum to 1 {total - 1:+.1g}, and probabilities sum to 1.",
+            f"{case} yours sum to {total:.12g}, and probabilities sum to 1.",
         )
         least = np.count_nonzero(q > 0)
         expect(

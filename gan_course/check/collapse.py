@@ -202,7 +202,7 @@ def _reverse_kl(counts: Array) -> float:
     ],
 )
 def _collapse_kl(kl_over_modes: Callable[..., Any]) -> None:
-    full, holes = np.array([30.0, 10.0, 5.0, 5.0]), np.array([6.0, 0.0, 2.0, 0.0, 0.0])
+    full, holes = np.array([30.0, 10.0, 5.0, 5.0]), np.array([6.0, 0.0, 1.0, 0.0, 0.0])
     got, right = float(numbers(kl_over_modes(full), ())), _kl(full)
     for slip, hint in (
         (_reverse_kl(full), "This is the other direction, KL(w || pi)."),

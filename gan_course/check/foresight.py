@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -316,12 +317,13 @@ BILLS: dict[str, Callable[[int, int, int, float], float]] = {
         *((slip, hint) for hint, slip in BILLS.items()),
         (lambda *given: [_bill(*given)], "has shape (1,)"),
         (lambda *given: 3 * _bill(*given), "A round has"),
+        (lambda rounds, n, m, eta: rounds * (n + m + math.ceil(eta)), "one more for a penalty"),
         (lambda *given: "many", "a text"),
         (lambda *given: None, "returns nothing"),
     ],
 )
 def _foresight_bill(bill: Callable[..., Any]) -> None:
-    cases = ((7, 2, 5, 0.5), (11, 3, 4, 0.0), (5, 2, 0, 0.25), (13, 4, 0, 0.0))
+    cases = ((7, 2, 5, 0.5), (11, 3, 4, 0.0), (5, 2, 0, 0.25), (13, 4, 0, 0.0), (3, 2, 1, 1.5))
     got = [float(numbers(bill(*case), ())) for case in cases]
     for hint, slip in BILLS.items():
         expect(not np.allclose(got, [slip(*case) for case in cases]), hint)

@@ -157,6 +157,9 @@ STEEPEST: dict[str, Callable[[Array, Array, Array], float]] = {
     "At a kink there is no slope: look at points between the kinks, and beyond them.": (
         lambda w, b, v: float(abs(_at_kinks(w, b) @ (v * w)).max())
     ),
+    "The outermost points are kinks, and at a kink there is no slope: go beyond them.": (
+        lambda w, b, v: float(abs(_up_to_kinks(w, b) @ (v * w)).max())
+    ),
     "Not every set of units is on together somewhere: go from piece to piece.": (
         lambda w, b, v: float(max((v * w).clip(0).sum(), -(v * w).clip(None, 0).sum()))
     ),
@@ -183,6 +186,12 @@ def _middles(w: Array, b: Array) -> Array:
     return np.r_[kinks[0] - 1, (kinks[1:] + kinks[:-1]) / 2, kinks[-1] + 1]
 
 
+def _up_to_kinks(w: Array, b: Array) -> NDArray[np.bool_]:
+    kinks = np.sort(-b / w)
+    points = np.r_[kinks[0], (kinks[1:] + kinks[:-1]) / 2, kinks[-1]]
+    return np.multiply.outer(points, w) + b > 0
+
+
 def _on_a_grid(w: Array, b: Array, v: Array) -> float:
     grid = np.linspace(-3, 3, 400)
     values = np.maximum(grid[:, None] * w + b, 0) @ v
@@ -200,7 +209,9 @@ def _lines() -> list[tuple[Array, Array, Array]]:
     )
     left = ([1.0, -1.0], [1.0, 1.0], [0.5, 1.0])
     right = ([1.0, -1.0], [1.0, 1.0], [1.0, 0.5])
-    networks = (inside, far, narrow, left, right)
+    first = ([-1.0, 1.0], [-1.0, -1.0], [2.0, 1.0])  # flat between its kinks
+    last = ([-1.0, 1.0], [-1.0, -1.0], [1.0, 2.0])
+    networks = (inside, far, narrow, left, right, first, last)
     return [(np.array(w), np.array(b), np.array(v)) for w, b, v in networks]
 
 

@@ -203,6 +203,12 @@ def _mixed(P: Array, Q: Array, eta: float) -> float:
     return float(-2 * values.real.max() / np.abs(values).max() ** 2)
 
 
+def _of_the_turning(P: Array, Q: Array, eta: float) -> float:
+    J = _jacobian(P, Q, eta)
+    turning = np.linalg.eigvals(J).imag != 0
+    return float(_bounds(J)[turning if turning.any() else ~turning].min())
+
+
 def _unsquared(P: Array, Q: Array, eta: float) -> float:
     values = np.linalg.eigvals(_jacobian(P, Q, eta))
     return float((-2 * values.real / np.abs(values)).min())
@@ -230,13 +236,15 @@ LIMITS: dict[str, Callable[[Array, Array, float], float]] = {
         lambda P, Q, eta: float(_bounds(_jacobian(P, Q, eta)).min() / 2)
     ),
     "2 over the largest modulus is right for real eigenvalues only.": _largest_modulus,
-    "-2 over the real part is right for real eigenvalues only.": _by_real_part,
+    "This is 2 over the largest damping, right where all eigenvalues are real: each has a bound "
+    "of its own, with its modulus.": _by_real_part,
     "-2 over the real part is right for real eigenvalues only, and there the fastest decides.": (
         _by_slowest_real_part
     ),
     "The eigenvalue with the largest real part need not have the smallest bound: ask all.": (
         _of_the_slowest
     ),
+    "Only the eigenvalues that turn: a real one may have the smaller bound.": _of_the_turning,
     "The largest real part and the largest modulus may belong to two eigenvalues: each has a "
     "bound of its own.": _mixed,
     "The modulus is to be squared: 2 Re + h |lambda|^2 < 0.": _unsquared,
@@ -267,7 +275,7 @@ def _told(got: Array, right: Array) -> str:
     )
 
 
-STRENGTHS = (0.3, 1.2, 0.05)
+STRENGTHS = (0.3, 1.2, 0.05, 0.6)
 
 
 @exercise(

@@ -152,6 +152,11 @@ SLOPES: dict[str, Slope] = {
     "The margin is the smallest number, not the mean.": (
         lambda x, a, b, r, N: _bound(x, a, b, r, N, float(np.abs(x @ a.T + b).mean()))
     ),
+    "The feature with the smallest bias need not come nearest to 0: ask all of them.": (
+        lambda x, a, b, r, N: _bound(
+            x, a, b, r, N, _margin(x, a[[np.abs(b).argmin()]], b[[np.abs(b).argmin()]])
+        )
+    ),
     "The biases are missing in the margin.": (
         lambda x, a, b, r, N: _bound(x, a, b, r, N, _margin(x, a, 0 * b))
     ),
@@ -214,6 +219,9 @@ def _mixture_slope(largest_slope: Callable[..., Any]) -> None:
     for points, rows, n, width in ((7, 4, 3, 11), (9, 5, 2, 6)):
         a, b, r = rng.normal(size=(rows, n)), 3 * rng.normal(size=rows), rng.normal(size=rows)
         cases.append((0.4 * rng.normal(size=(points, n)), a, b, r, width))
+    sloped = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])  # the third one comes nearest to 0
+    places, shift = np.array([[1.2, 1.4], [0.9, 1.2]]), np.array([0.5, 2.5, -3.0])
+    cases.append((places, sloped, shift, np.array([0.3, -1.2, 0.8]), 5))
     copies = [(*(array.copy() for array in case[:4]), case[4]) for case in cases]
     got = [float(numbers(largest_slope(*copy), ())) for copy in copies]
     for hint, slip in SLOPES.items():

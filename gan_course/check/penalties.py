@@ -42,6 +42,7 @@ def _two_weights(real: Array, fake: Array, rng: np.random.Generator) -> Array:
     return np.asarray(a * real + b * fake)
 
 
+FROZEN = "These are the same places whatever `rng` is: each step needs fresh ones, drawn with it."
 OFF = "Row i should lie on the segment between row i of real and row i of fake"
 
 
@@ -62,6 +63,8 @@ OFF = "Row i should lie on the segment between row i of real and row i of fake"
         (_with(lambda n, d, rng: rng.uniform(0.5, 1, size=(n, 1))), "uniform on [0, 1]"),
         (_with(lambda n, d, rng: rng.beta(3, 3, size=(n, 1))), "uniform on [0, 1]"),
         (_with(lambda n, d, rng: rng.uniform(size=n)), "ValueError"),
+        (_with(lambda n, d, rng: np.linspace(0, 1, n)[:, None]), FROZEN),
+        (lambda real, fake, rng: _places(real, fake, np.random.default_rng(0)), FROZEN),
         (_two_weights, OFF),
         (lambda real, fake, rng: rng.uniform(size=(len(real), 1)) * (real - fake), OFF),
         (lambda real, fake, rng: _places(real, fake[::-1], rng), OFF),
@@ -106,6 +109,8 @@ def _penalties_points(places: Callable[..., Any]) -> None:
     expect(inside, "alpha leaves the segment: it should be between 0 and 1.")
     moments = abs(a[:, 0].mean() - 1 / 2) < 0.04 and abs((a[:, 0] ** 2).mean() - 1 / 3) < 0.04
     expect(moments, "alpha should be uniform on [0, 1]: all parts of the segment count alike.")
+    again = numbers(places(real.copy(), fake.copy(), np.random.default_rng(5)), real.shape)
+    expect(not np.allclose(again, got), FROZEN)
 
 
 # --- around the data ------------------------------------------------------------------------------
@@ -179,6 +184,7 @@ VARIANCES: dict[str, Callable[[float, float], float]] = {
             "variance c in",
         ),
         (lambda real, c, rng: _around(real, c / real.shape[1], rng), "variance c in"),
+        (lambda real, c, rng: _around(real, c, np.random.default_rng(0)), FROZEN),
         (lambda real, c, rng: _around(real, c, rng)[0], "has shape (4,)"),
         (lambda real, c, rng: None, "returns nothing"),
     ],
@@ -215,6 +221,8 @@ def _penalties_around(around: Callable[..., Any]) -> None:
     )
     fourth = (delta**4).mean() / delta.var() ** 2
     expect(abs(fourth - 3) < 0.3, "The noise should be normal, not of another shape.")
+    again = numbers(around(real.copy(), c, np.random.default_rng(5)), real.shape)
+    expect(not np.allclose(again, got), FROZEN)
 
 
 # --- a penalty that does nothing ------------------------------------------------------------------

@@ -271,6 +271,9 @@ CONVOLUTIONS: dict[str, Callable[[Array, int], float]] = {
     "Only frequencies of a k x k picture: fill the kernel up with zeros to n x n.": (
         lambda kernel, n: float(abs(np.fft.fft2(kernel)).max())
     ),
+    "Only a quarter of the frequencies: the real kernel's symmetry gives half of them, not more.": (
+        lambda kernel, n: float(abs(np.fft.fft2(kernel, (n, n)))[: n // 2 + 1, : n // 2 + 1].max())
+    ),
     "The values are complex: take absolute values, not real parts.": (
         lambda kernel, n: float(np.fft.fft2(kernel, (n, n)).real.max())
     ),
@@ -298,7 +301,8 @@ CONVOLUTIONS: dict[str, Callable[[Array, int], float]] = {
 )
 def _spectral_convolution(circular_norm: Callable[..., Any]) -> None:
     rng = np.random.default_rng(3)
-    cases = ((rng.normal(size=(3, 3)), 7), (rng.normal(size=(5, 5)), 9))
+    wave = np.cos(2 * np.subtract.outer(np.arange(4), np.arange(4)))  # rows against columns
+    cases = ((rng.normal(size=(3, 3)), 7), (rng.normal(size=(5, 5)), 9), (wave, 9))
     got = [float(numbers(circular_norm(kernel.copy(), n), ())) for kernel, n in cases]
     for hint, slip in CONVOLUTIONS.items():
         expect(not np.allclose(got, [slip(*case) for case in cases], rtol=1e-6), hint)

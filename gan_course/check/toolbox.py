@@ -312,8 +312,14 @@ def _toolbox_turns(one_turn: Callable[..., Any]) -> None:
 # --- the longest step -----------------------------------------------------------------------------
 
 
-def _bound(value: complex) -> float:
-    return -2 * value.real / abs(value) ** 2
+def _bound(values: Any) -> Any:
+    return -2 * values.real / abs(values) ** 2
+
+
+def _turning(values: Spectrum) -> NDArray[np.bool_]:
+    """Those that are not real; all, where there are none."""
+    turning = values.imag != 0
+    return turning if turning.any() else ~turning
 
 
 LONGEST: dict[str, Callable[[Spectrum], float]] = {
@@ -354,6 +360,9 @@ LONGEST: dict[str, Callable[[Spectrum], float]] = {
     "Only the eigenvalue that turns fastest: another one may have the smaller bound.": (
         lambda values: _bound(values[abs(values.imag).argmax()])
     ),
+    "Only the eigenvalues that turn: a real one may have the smaller bound.": (
+        lambda values: float(_bound(values[_turning(values)]).min())
+    ),
     "Only the slowest eigenvalue: another one may have the smaller bound.": (
         lambda values: float(-2 * values.real.max() / abs(values[np.argmax(values.real)]) ** 2)
     ),
@@ -383,6 +392,7 @@ def _toolbox_longest(longest_step: Callable[..., Any]) -> None:
         np.array([-0.4 + 2j, -0.4 - 2j, -0.2 + 0.6j, -0.2 - 0.6j, -1]),
         np.array([-0.5 + 0.1j, -0.5 - 0.1j, -8.0 + 3j, -8.0 - 3j]),
         np.array([-3 + 2j, -3 - 2j, -0.02 + 1j, -0.02 - 1j, -0.01 + 0.1j, -0.01 - 0.1j, -10]),
+        np.array([-10, -0.3 + 0.5j, -0.3 - 0.5j]),
     ]
     answers = [numbers(longest_step(values.copy())) for values in spectra]
     one = all(answer.shape == () for answer in answers)
