@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_course.check import exercise, expect, numbers
+from gan_course.check import exercise, expect, expect_reached, numbers
 
 Array = NDArray[np.float64]
 
@@ -156,6 +156,8 @@ COUNTS: dict[str, Callable[[float, float, float], float]] = {
         *((slip, hint) for hint, slip in COUNTS.items()),
         (lambda r, T, eps: round(_solved(r, T, eps)), "round up, not to the nearest"),
         (lambda r, T, eps: math.ceil(_solved(r, T, eps)), "at least one round"),
+        (lambda r, T, eps: math.ceil(_solved(r, T, eps)) or 1, "at least one round"),
+        (lambda r, T, eps: max(1, math.floor(_solved(r, T, eps)) + 1), "no further round"),
         (lambda r, T, eps: [_rounds(r, T, eps)], "wanted is a single number"),
         (lambda r, T, eps: 7 * _rounds(r, T, eps), "smallest k"),
         (lambda r, T, eps: None, "return"),
@@ -170,8 +172,13 @@ def _spectral_rounds(rounds_needed: Callable[..., Any]) -> None:
         expect(not np.allclose(got, known, rtol=1e-9, atol=0), hint)
     right = [_rounds(*case) for case in cases]
     expect(got == right, "Find the smallest k with r^(4 k - 2) T^2 <= eps.")
-    good = float(numbers(rounds_needed(0.5, 0.1, 0.3), ()))
-    expect(good == 1, "Do at least one round, also from a very good start: k >= 1.")
+    for start in ((0.5, 0.1, 0.3), (0.9, 0.01, 0.5)):
+        good = float(numbers(rounds_needed(*start), ()))
+        expect(good == 1, "Do at least one round, also from a very good start: k >= 1.")
+    ties = range(2, 12)
+    got = [float(numbers(rounds_needed(0.5, 1.0, 0.5 ** (4 * k - 2)), ())) for k in ties]
+    hint = "At most eps is wanted: where the bound is eps exactly, no further round is needed."
+    expect_reached(got, ties, hint)
 
 
 # --- the gradient through the normalization -------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_course.check import exercise, expect, numbers
+from gan_course.check import exercise, expect, expect_reached, numbers
 
 Array = NDArray[np.floating[Any]]
 
@@ -280,6 +280,7 @@ COUNTS: dict[str, Callable[[int, float, float], float]] = {
     praise="It grows like log(n / zeta) / tau: what is dear is a small tau.",
     wrong=[
         *((slip, hint) for hint, slip in COUNTS.items()),
+        (lambda n, tau, zeta: math.floor(_least(n + 1, tau, zeta)) + 1, "no further draw"),
         (lambda n, tau, zeta: [_enough(n, tau, zeta)], "wanted is a single number"),
         (lambda n, tau, zeta: 7 * _enough(n, tau, zeta), "smallest N_g"),
         (lambda n, tau, zeta: None, "return"),
@@ -294,3 +295,7 @@ def _width_enough(enough: Callable[..., Any]) -> None:
         expect(not np.allclose(got, known, rtol=1e-9, atol=0), hint)
     right = [_enough(*case) for case in cases]
     expect(got == right, "Find the smallest N_g with (n + 1) (1 - tau)^N_g <= zeta.")
+    ties = range(1, 12)
+    got = [float(numbers(enough(1, 0.5, 0.5**k), ())) for k in ties]
+    hint = "At most zeta is wanted: where the bound is zeta exactly, no further draw is needed."
+    expect_reached(got, [k + 1 for k in ties], hint)
