@@ -31,6 +31,7 @@ __all__ = [
     "exercise",
     "exercises",
     "expect",
+    "expect_reached",
     "numbers",
     "progress",
 ]
