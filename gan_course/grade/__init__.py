@@ -16,7 +16,8 @@ What a malicious student could still do
 This is no sandbox: submitted code runs with your rights. It can read what you can read, use the
 network, write outside of its folder, and kill processes, the grader's included. It is only kept
 from the ways that lie at hand: its folder, home and environment are fresh, it is told of no other
-submission, and its processes are killed at the end. A function can look the reference solution up
+submission, and its processes are killed at the end. As root nothing is kept from it: never grade as
+root. A function can look the reference solution up
 in the installed package; the table notes a notebook that names the checks' modules, and one who
 hides the name is not found. Exercises that are judged in the notebook's process can be passed by
 one who changes the check there. For strangers' code, use a container without network, as the
@@ -32,6 +33,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -305,6 +307,7 @@ def _grade_one(
             "folder": str(folder),
             "exercises": pages(),
             "released": released,
+            "token": (token := secrets.token_hex(16)),
         }
         out, err = running.run(
             [sys.executable, "-P", "-m", "gan_course.grade.worker"],
@@ -313,16 +316,16 @@ def _grade_one(
             cwd=base,
             env=_environment(folder, limits),
         )
-    return _row(name, digest, out, err)
+    return _row(name, digest, token, out, err)
 
 
-def _row(name: str, digest: str, out: bytes, err: bytes) -> Row:
-    """The last whole line that a worker wrote, as a row."""
+def _row(name: str, digest: str, token: str, out: bytes, err: bytes) -> Row:
+    """The last whole line that a worker wrote, as a row; lines without its token are another's."""
     results: list[dict[str, Any]] = []
     for line in out.splitlines():
         with suppress(ValueError):
             found = json.loads(line)
-            if isinstance(found, dict):
+            if isinstance(found, dict) and found.get("token") == token:
                 results.append(found)
     if not results:
         told = " ".join(err.decode(errors="replace").split())[-300:]

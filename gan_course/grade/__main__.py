@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m gan_course.grade",
         description="Run submitted notebooks and write a table of the exercises that they solve. "
         "A second run grades only what is new or changed.",
-        epilog="Submitted code runs with your rights: this is no sandbox. "
+        epilog="Submitted code runs with your rights: this is no sandbox; do not grade as root. "
         "The appendix 'For instructors' shows how to run it in a container.",
     )
     add = parser.add_argument
@@ -98,4 +99,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the workers, as Ctrl-C does
     sys.exit(main())

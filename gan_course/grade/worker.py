@@ -25,6 +25,7 @@ from queue import Empty
 from typing import Any
 
 import psutil
+import zmq
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
@@ -64,6 +65,7 @@ class Settings:
     folder: str
     exercises: dict[str, str]  # the page of each
     released: dict[str, str]
+    token: str  # in every line of the output, so that no other process can write one
 
 
 @dataclass
@@ -181,6 +183,7 @@ class Session:
             self._client.start_new_kernel_client()
             self._asking = self._kernel.blocking_client()
             self._asking.start_channels(iopub=False, stdin=False, hb=False, control=False)
+            self._asking.shell_channel.socket.setsockopt(zmq.SNDTIMEO, int(1000 * GRACE))
         except Exception as error:
             raise Stopped(f"its kernel did not start: {type(error).__name__}: {error}") from None
         try:
@@ -228,7 +231,10 @@ class Session:
 
     def _request(self, expressions: dict[str, str], seconds: float) -> Any:
         end = time.monotonic() + seconds
-        sent = self._asking.execute("", silent=True, user_expressions=expressions)
+        try:
+            sent = self._asking.execute("", silent=True, user_expressions=expressions)
+        except zmq.Again:  # its sockets are broken
+            raise Stopped("its kernel cannot be reached any more") from None
         while time.monotonic() < end:
             with suppress(Empty):
                 reply = self._asking.get_shell_msg(timeout=min(0.5, seconds))
@@ -410,7 +416,7 @@ def main() -> None:
     out, sys.stdout = sys.stdout, sys.stderr  # nothing that an answer makes print may mix in
 
     def report(result: Result) -> None:
-        out.write(json.dumps(asdict(result)) + "\n")
+        out.write(json.dumps(asdict(result) | {"token": settings.token}) + "\n")
         out.flush()
 
     try:
