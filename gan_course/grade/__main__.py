@@ -12,7 +12,7 @@ from pathlib import Path
 from gan_course.grade import Limits, Row, find, grade, released_answers
 from gan_course.grade.table import read_table, write_table
 
-NEEDED = ("ipykernel", "jupyter_client", "nbclient", "nbformat", "psutil")
+NEEDED = ("ipykernel", "jupyter_client", "nbclient", "nbformat", "psutil", "zmq")
 
 
 def main(arguments: list[str] | None = None) -> int:
