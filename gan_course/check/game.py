@@ -206,14 +206,13 @@ SLIPS: dict[str, Callable[..., None]] = {
 )
 def _game_critic_step(critic_step: Callable[..., Any]) -> None:
     before, after, generator = _run_critic_step(critic_step)
-    right = _run_critic_step(_step())[1]
+    _, right, untouched = _run_critic_step(_step())
     expect(
         not torch.allclose(after, before),
         "The critic did not move: call `optimizer.step()` after `backward()`, and see that "
         "`zero_grad()` has not erased the gradient between the two.",
     )
-    start = _run_critic_step(_step())[2]
-    kept = torch.allclose(generator.values, start.values)
+    kept = torch.allclose(generator.values, untouched.values)
     expect(kept, "The generator's parameters must stay as they are.")
     for hint, slip in SLIPS.items():
         expect(not torch.allclose(after, _run_critic_step(slip)[1]), hint)
@@ -226,11 +225,11 @@ def _game_critic_step(critic_step: Callable[..., Any]) -> None:
         "The generator cannot be trained on as before: `requires_grad` or its mode has changed.",
     )
     expect(
-        len(generator.gradients) == len(start.gradients) and bool(generator.gradients.any()),
+        len(generator.gradients) == len(untouched.gradients) and bool(generator.gradients.any()),
         "The generator had gradients, and you erased them: clear the critic's only.",
     )
     expect(
-        torch.allclose(generator.gradients, start.gradients),
+        torch.allclose(generator.gradients, untouched.gradients),
         "The backward pass ran into the generator: `detach()` the generated points.",
     )
 
